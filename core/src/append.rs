@@ -1,0 +1,90 @@
+//! A request to append, and the key under which it is decided once.
+
+use crate::{Proposal, ScopeName, Seq};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Idempotency key of an append: 16 bytes, unique per append and scope. A repeated id gets the first
+/// outcome and stores nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AppendId(pub [u8; 16]);
+
+/// A text that cannot be an append id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an append id is 1 to 200 bytes of text")]
+pub struct AppendIdError;
+
+impl AppendId {
+    /// The id for a key of the caller's own: 32 hexadecimal digits (with or without the dashes of a
+    /// UUID) stand for themselves, any other text is hashed.
+    ///
+    /// # Errors
+    /// [`AppendIdError`] if the text is empty or longer than 200 bytes.
+    pub fn from_text(text: &str) -> Result<Self, AppendIdError> {
+        if text.is_empty() || text.len() > 200 {
+            return Err(AppendIdError);
+        }
+        let digits: Vec<u8> = text
+            .chars()
+            .filter(|c| *c != '-')
+            .map_while(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+            .collect();
+        let mut id = [0; 16];
+        if digits.len() == 32 && text.chars().filter(|c| *c != '-').count() == 32 {
+            for (byte, pair) in id.iter_mut().zip(digits.chunks(2)) {
+                *byte = pair.iter().fold(0, |high, low| high << 4 | low);
+            }
+        } else {
+            id.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+        }
+        Ok(AppendId(id))
+    }
+}
+
+impl FromStr for AppendId {
+    type Err = AppendIdError;
+
+    fn from_str(text: &str) -> Result<Self, AppendIdError> {
+        AppendId::from_text(text)
+    }
+}
+
+impl fmt::Display for AppendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AppendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The head an append insists on (Eventsrc S07).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExpectedHead {
+    /// Whatever it is.
+    #[default]
+    Any,
+    /// Exactly this number; 0 means the scope must be empty.
+    Exactly(Seq),
+}
+
+/// One append: 1 to n proposals to one scope. All are accepted and stored together, or none is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Append {
+    /// Where to.
+    pub scope: ScopeName,
+    /// Under which key it is decided once.
+    pub id: AppendId,
+    /// True if this id may have been sent before, by this client or any other. The store then looks
+    /// for the first outcome; for an id just made up there is nothing to look for. A false `false`
+    /// harms its sender only: the append may be stored twice.
+    pub repeated: bool,
+    /// Refuse unless the scope's head is this.
+    pub expected_head: ExpectedHead,
+    /// The proposed events, in order.
+    pub proposals: Vec<Proposal>,
+}

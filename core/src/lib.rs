@@ -1,0 +1,30 @@
+//! The domain of Atomic Store, and nothing else: ids, events, appends, outcomes, limits, the hash
+//! chain, and the exact codecs for disk and wire. Pure: no clock, no file, no thread, no socket.
+//!
+//! Everything here is shared by the host, the client and the tests. The vocabulary is defined
+//! by these types: one word, one meaning.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod append;
+pub mod chain;
+pub mod codec;
+mod digest;
+mod event;
+pub mod frame;
+mod limits;
+mod outcome;
+pub mod protocol;
+pub mod record;
+mod rule;
+mod scope;
+mod seq;
+
+pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
+pub use digest::{Digest, HexError};
+pub use event::{ContentType, Event, Key, Proposal};
+pub use limits::{Invalid, Limits};
+pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
+pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
+pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
+pub use seq::{Position, ScopeId, Seq};

@@ -1,0 +1,341 @@
+//! Every cap of the system, with its default and the reason for the number.
+//!
+//! A guest or client that breaks a cap harms its own append and nothing else. Checks that need no
+//! more than the value stand here too, so that host, client and tests refuse the same things with
+//! the same words.
+
+use crate::{Append, Key, Proposal, Reason};
+use serde::{Deserialize, Serialize};
+
+/// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of one frame on the wire. Holds one full append with room for names. Default 8 MiB.
+    pub frame_bytes_max: usize,
+    /// Bytes of one payload. Larger things belong in a blob store, with their digest in the event.
+    /// Default 1 MiB.
+    pub payload_bytes_max: usize,
+    /// Events of one append. Default 1,000.
+    pub append_events_max: usize,
+    /// Bytes of one append, all proposals together. Default 4 MiB.
+    pub append_bytes_max: usize,
+    /// Bytes of an event's kind. Default 128.
+    pub kind_bytes_max: usize,
+    /// Bytes of a media type. Default 128.
+    pub content_type_bytes_max: usize,
+    /// Keys, and likewise triggers, of one event. Default 32.
+    pub keys_max: usize,
+    /// Bytes of each half of a key. Default 256.
+    pub key_bytes_max: usize,
+    /// Metadata pairs of one event. Default 32.
+    pub metadata_max: usize,
+    /// Bytes of each half of a metadata pair. Default 1 KiB.
+    pub metadata_bytes_max: usize,
+
+    /// Reasons of one refusal. Default 16.
+    pub reasons_max: usize,
+    /// Bytes of a reason's code. Default 64.
+    pub reason_code_bytes_max: usize,
+    /// Bytes of a reason's message, and of the reason of an acceptance. Default 1 KiB.
+    pub reason_message_bytes_max: usize,
+    /// Bytes of the data of a reason, and of the meta of an answer. Default 64 KiB.
+    pub answer_data_bytes_max: usize,
+    /// Bytes of a query's name or arguments together. Default 64 KiB.
+    pub query_args_bytes_max: usize,
+    /// Bytes of a query's answer. Default 1 MiB.
+    pub query_answer_bytes_max: usize,
+
+    /// Appends waiting in one scope's mailbox. A deeper queue only adds latency: at 100,000 a
+    /// second this is 40 ms. Default 4,096.
+    pub mailbox_len_max: usize,
+    /// Appends in flight in the whole store. Default 65,536.
+    pub in_flight_appends_max: usize,
+    /// Bytes of appends in flight in the whole store. Default 256 MiB.
+    pub in_flight_bytes_max: usize,
+    /// Events of one group commit. Beyond about 500 the tree's own cost per event rules.
+    /// Default 2,048.
+    pub group_events_max: usize,
+    /// Bytes of one group commit. Default 1 MiB; one larger append still goes alone.
+    pub group_bytes_max: usize,
+
+    /// Connections at a time. Default 1,024.
+    pub sessions_max: usize,
+    /// Requests in flight of one connection. Default 4,096.
+    pub session_calls_max: usize,
+    /// Subscriptions of one connection. Default 1,024.
+    pub session_subscriptions_max: usize,
+    /// Bytes that wait to be written to one connection. Default 8 MiB.
+    pub session_out_bytes_max: usize,
+    /// Milliseconds a new connection has to say hello. Default 5,000.
+    pub hello_ms_max: u64,
+    /// Milliseconds from the first to the last byte of a frame. Default 30,000.
+    pub frame_ms_max: u64,
+    /// Milliseconds a subscriber may refuse to read before it is cut off with the place to resume
+    /// from. Default 10,000.
+    pub slow_reader_ms_max: u64,
+    /// Events of one page of a read. Default 1,000.
+    pub page_events_max: usize,
+    /// Bytes of one page of a read, once it holds one event. Default 1 MiB.
+    pub page_bytes_max: usize,
+
+    /// Bytes of a component. A Python validator has 18 MB. Default 32 MiB.
+    pub component_bytes_max: usize,
+    /// Validators that may be loaded. Default 1,000.
+    pub components_max: usize,
+    /// Bindings at a time. Default 10,000.
+    pub bindings_max: usize,
+    /// Bytes of a binding's configuration. Default 64 KiB.
+    pub config_bytes_max: usize,
+    /// Fuel of one call. A validation takes about 1 thousand in C and 60 thousand in Go.
+    /// Default 1,000,000,000, which is less than a second.
+    pub call_fuel_max: u64,
+    /// Milliseconds of wall-clock time of one call. Default 1,000.
+    pub call_ms_max: u64,
+    /// Bytes of one linear memory. Default 64 MiB.
+    pub memory_bytes_max: usize,
+    /// Elements of one table. Python needs 7,700. Default 20,000.
+    pub table_elements_max: usize,
+    /// Bytes of the stack of guest code. Default 512 KiB.
+    pub stack_bytes_max: usize,
+    /// Bytes that one call may hand from guest to host. Default 8 MiB.
+    pub hostcall_bytes_max: usize,
+    /// Calls from guest to host during one call. Default 10,000.
+    pub hostcalls_max: u32,
+    /// Log lines kept of one call. Default 32.
+    pub log_lines_max: usize,
+    /// Bytes kept of one log line. Default 1 KiB.
+    pub log_line_bytes_max: usize,
+    /// Validator instances alive at a time. Three memory maps each, of the 65,530 that Linux grants
+    /// by default. Default 10,000.
+    pub instances_max: usize,
+    /// Bytes of a snapshot. Default 16 MiB.
+    pub snapshot_bytes_max: usize,
+    /// Events after which a scope's snapshot is renewed. Default 10,000.
+    pub snapshot_events: u64,
+    /// Milliseconds a decided append id is remembered. Default one day.
+    pub append_id_ms: u64,
+    /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
+    /// disk. Default 256 MiB.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Limits {
+    /// Bytes of a scope's name, everywhere. Not configurable: names are checked as they are decoded.
+    pub const SCOPE_NAME_BYTES_MAX: usize = 200;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Limits {
+            frame_bytes_max: 8 * MIB,
+            payload_bytes_max: MIB,
+            append_events_max: 1_000,
+            append_bytes_max: 4 * MIB,
+            kind_bytes_max: 128,
+            content_type_bytes_max: 128,
+            keys_max: 32,
+            key_bytes_max: 256,
+            metadata_max: 32,
+            metadata_bytes_max: KIB,
+            reasons_max: 16,
+            reason_code_bytes_max: 64,
+            reason_message_bytes_max: KIB,
+            answer_data_bytes_max: 64 * KIB,
+            query_args_bytes_max: 64 * KIB,
+            query_answer_bytes_max: MIB,
+            mailbox_len_max: 4_096,
+            in_flight_appends_max: 65_536,
+            in_flight_bytes_max: 256 * MIB,
+            group_events_max: 2_048,
+            group_bytes_max: MIB,
+            sessions_max: 1_024,
+            session_calls_max: 4_096,
+            session_subscriptions_max: 1_024,
+            session_out_bytes_max: 8 * MIB,
+            hello_ms_max: 5_000,
+            frame_ms_max: 30_000,
+            slow_reader_ms_max: 10_000,
+            page_events_max: 1_000,
+            page_bytes_max: MIB,
+            component_bytes_max: 32 * MIB,
+            components_max: 1_000,
+            bindings_max: 10_000,
+            config_bytes_max: 64 * KIB,
+            call_fuel_max: 1_000_000_000,
+            call_ms_max: 1_000,
+            memory_bytes_max: 64 * MIB,
+            table_elements_max: 20_000,
+            stack_bytes_max: 512 * KIB,
+            hostcall_bytes_max: 8 * MIB,
+            hostcalls_max: 10_000,
+            log_lines_max: 32,
+            log_line_bytes_max: KIB,
+            instances_max: 10_000,
+            snapshot_bytes_max: 16 * MIB,
+            snapshot_events: 10_000,
+            append_id_ms: 24 * 60 * 60 * 1_000,
+            disk_reserve_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// A value that breaks a rule or a cap.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// Which part of the request or answer.
+    pub field: String,
+    /// What is wrong, with the cap.
+    pub why: String,
+}
+
+impl Invalid {
+    /// Names a field and what is wrong with it.
+    #[must_use]
+    pub fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Invalid { field: field.into(), why: why.into() }
+    }
+}
+
+/// Refuses `found` units above the cap.
+fn cap(field: &str, unit: &str, found: usize, max: usize) -> Result<(), Invalid> {
+    if found > max {
+        return Err(Invalid::new(field, format!("{found} {unit}, at most {max} are allowed")));
+    }
+    Ok(())
+}
+
+impl Limits {
+    /// Checks an append from outside.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_append(&self, append: &Append) -> Result<(), Invalid> {
+        if append.scope.is_reserved() {
+            return Err(Invalid::new("scope", "names with a leading $ belong to the store"));
+        }
+        if append.proposals.is_empty() {
+            return Err(Invalid::new("proposals", "an append needs at least one proposal"));
+        }
+        cap("proposals", "proposals", append.proposals.len(), self.append_events_max)?;
+        let mut bytes = 0;
+        for proposal in &append.proposals {
+            self.check_proposal(proposal)?;
+            bytes += proposal.size();
+        }
+        cap("proposals", "bytes in all", bytes, self.append_bytes_max)
+    }
+
+    /// Checks one proposed event, from a client or from a validator that replaces one.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_proposal(&self, proposal: &Proposal) -> Result<(), Invalid> {
+        if proposal.kind.is_empty() {
+            return Err(Invalid::new("kind", "an event needs a kind, for example \"bid\""));
+        }
+        cap("kind", "bytes", proposal.kind.len(), self.kind_bytes_max)?;
+        let media = proposal.content_type.as_str().len();
+        cap("content_type", "bytes", media, self.content_type_bytes_max)?;
+        cap("payload", "bytes", proposal.payload.len(), self.payload_bytes_max)?;
+        self.check_keys("keys", &proposal.keys)?;
+        self.check_keys("triggers", &proposal.triggers)?;
+        cap("metadata", "pairs", proposal.metadata.len(), self.metadata_max)?;
+        for (name, value) in &proposal.metadata {
+            cap("metadata", "bytes in a name", name.len(), self.metadata_bytes_max)?;
+            cap("metadata", "bytes in a value", value.len(), self.metadata_bytes_max)?;
+        }
+        Ok(())
+    }
+
+    fn check_keys(&self, field: &str, keys: &[Key]) -> Result<(), Invalid> {
+        cap(field, "keys", keys.len(), self.keys_max)?;
+        for key in keys {
+            if key.kind.is_empty() || key.id.is_empty() {
+                return Err(Invalid::new(field, "a key needs a kind and an id, as in book:Emma"));
+            }
+            cap(field, "bytes in a kind", key.kind.len(), self.key_bytes_max)?;
+            cap(field, "bytes in an id", key.id.len(), self.key_bytes_max)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the reasons of a refusal, which come from a guest.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_reasons(&self, reasons: &[Reason]) -> Result<(), Invalid> {
+        if reasons.is_empty() {
+            return Err(Invalid::new("reasons", "a refusal needs at least one reason"));
+        }
+        cap("reasons", "reasons", reasons.len(), self.reasons_max)?;
+        for reason in reasons {
+            cap("reason code", "bytes", reason.code.len(), self.reason_code_bytes_max)?;
+            self.check_message("reason message", &reason.message)?;
+            self.check_answer_data("reason data", reason.data.as_deref())?;
+            cap("reason seqs", "seqs", reason.seqs.len(), self.append_events_max)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a sentence from a guest.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is too long.
+    pub fn check_message(&self, field: &str, text: &str) -> Result<(), Invalid> {
+        cap(field, "bytes", text.len(), self.reason_message_bytes_max)
+    }
+
+    /// Checks data from a guest to the caller.
+    ///
+    /// # Errors
+    /// [`Invalid`] if there is too much of it.
+    pub fn check_answer_data(&self, field: &str, data: Option<&[u8]>) -> Result<(), Invalid> {
+        cap(field, "bytes", data.map_or(0, <[u8]>::len), self.answer_data_bytes_max)
+    }
+
+    /// Checks a binding's configuration.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is too long.
+    pub fn check_config(&self, config: Option<&[u8]>) -> Result<(), Invalid> {
+        cap("config", "bytes", config.map_or(0, <[u8]>::len), self.config_bytes_max)
+    }
+
+    /// Checks the size of a component.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is empty or too large.
+    pub fn check_component(&self, bytes: usize) -> Result<(), Invalid> {
+        if bytes == 0 {
+            return Err(Invalid::new("component", "the file is empty"));
+        }
+        cap("component", "bytes", bytes, self.component_bytes_max)
+    }
+
+    /// Checks a query from outside.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is too large.
+    pub fn check_query(&self, name: &str, args: &[u8]) -> Result<(), Invalid> {
+        cap("query", "bytes", name.len() + args.len(), self.query_args_bytes_max)
+    }
+
+    /// Checks a query's answer, which comes from a guest.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is too large.
+    pub fn check_query_answer(&self, answer: &[u8]) -> Result<(), Invalid> {
+        cap("query answer", "bytes", answer.len(), self.query_answer_bytes_max)
+    }
+
+    /// Checks a snapshot, which comes from a guest.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it is too large.
+    pub fn check_snapshot(&self, state: &[u8]) -> Result<(), Invalid> {
+        cap("snapshot", "bytes", state.len(), self.snapshot_bytes_max)
+    }
+}

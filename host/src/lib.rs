@@ -1,0 +1,6 @@
+//! Atomic Store: logs in which one event is admitted at a time, contingent on the events before it.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+pub mod clock;
+pub mod log;
+pub mod validator;

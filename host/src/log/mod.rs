@@ -1,0 +1,208 @@
+//! Where accepted events live: the trait [`EventLog`], and its implementations.
+//!
+//! Invariants: only the committer calls [`EventLog::commit`]. Nothing that is not durable can be
+//! read. Every read of a scope's events is checked against the chain; what does not fit is
+//! [`ReadError::Damaged`], never a wrong event and never a silent hole.
+
+use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::protocol::StoreId;
+use atomic_store_core::record::{Record, RecordView};
+use atomic_store_core::{AppendId, Digest, Outcome, Position, ScopeId, ScopeName, Seq};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A durable log of many scopes, with the side records that live or die with its events.
+///
+/// Shaped so that a clustered log can implement it: a unit is all or nothing, a commit may end
+/// unknown, positions only compare.
+pub trait EventLog: Send + Sync + 'static {
+    /// Identity of the store, made with it.
+    fn store_id(&self) -> StoreId;
+
+    /// Makes units durable, in order, and fills in the positions of their records. Returns after
+    /// the disk has them. Units without records need not reach the disk, only the operating system.
+    ///
+    /// # Errors
+    /// [`CommitError`]: any of the units may be durable or not. The log must not be written again.
+    fn commit(&self, units: &mut [Unit]) -> Result<(), CommitError>;
+
+    /// A number for a scope that is about to be written for the first time.
+    fn new_scope_id(&self) -> ScopeId;
+
+    /// The last durable position.
+    fn position(&self) -> Position;
+
+    /// Group commits since the store was made.
+    fn commits(&self) -> u64;
+
+    /// True while there is more free space than the reserve.
+    fn has_room(&self) -> bool;
+
+    /// A scope that has events.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn scope(&self, name: &ScopeName) -> Result<Option<ScopeRow>, ReadError>;
+
+    /// Scopes whose names start with `prefix` and come after `after`, by name; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn scopes(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<ScopeRow>, ReadError>;
+
+    /// How many scopes have events.
+    fn scope_count(&self) -> u64;
+
+    /// Calls `each` with the events after the walk's head up to `through`, in order, each checked
+    /// by the walk, until it breaks or the log ends.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] at the first event that does not fit.
+    fn read(
+        &self,
+        scope: &ScopeRow,
+        walk: &mut Walk,
+        through: Seq,
+        each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
+    /// Calls `each` with the events of all scopes after a position, in order, until it breaks or
+    /// the log ends. Each event is checked against its own hash and number.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] at the first event that does not fit.
+    fn read_order(
+        &self,
+        after: Position,
+        each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
+    /// What was decided under an append id, if that is remembered.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn decision(
+        &self,
+        scope: &ScopeName,
+        id: AppendId,
+        now_ms: u64,
+    ) -> Result<Option<Decision>, ReadError>;
+
+    /// The newest intact snapshot of a scope under a rule, at or before `through`.
+    ///
+    /// # Errors
+    /// [`ReadError`]. A snapshot that fails its checksum is skipped with a warning.
+    fn snapshot(
+        &self,
+        scope: ScopeId,
+        rule: &Digest,
+        through: Seq,
+    ) -> Result<Option<Snapshot>, ReadError>;
+
+    /// The bytes of a component.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Damaged`] if the bytes do not have this digest.
+    fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Syncs what is left and marks the store as cleanly closed. Nothing is committed afterwards.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    fn close(&self) -> Result<(), CommitError>;
+}
+
+/// A scope as the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeRow {
+    /// Its number.
+    pub id: ScopeId,
+    /// Its name.
+    pub name: ScopeName,
+    /// Its last durable event; 0 before the first.
+    pub head: Seq,
+    /// The chain's hash at the head.
+    pub hash: Digest,
+}
+
+/// One append, decided: its events and the side records that must live or die with them.
+#[derive(Debug)]
+pub struct Unit {
+    /// The scope it belongs to; `head` and `hash` in here are not used.
+    pub scope: Arc<ScopeRow>,
+    /// The scope's head before this unit. The log must be there; if not, nothing is committed.
+    pub at: Seq,
+    /// The events, numbered from `at` + 1. May be none.
+    pub records: Vec<Record>,
+    /// What to remember under which append id.
+    pub decision: Option<(AppendId, Decision)>,
+    /// A snapshot to keep; the last two of a rule are kept.
+    pub snapshot: Option<Snapshot>,
+    /// A component to keep.
+    pub module: Option<(Digest, Arc<[u8]>)>,
+    /// The store's time of this unit, in milliseconds since 1970-01-01 UTC.
+    pub host_ms: u64,
+}
+
+/// What is remembered of a decided append.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// It stored these events; the rest of the answer is read from them.
+    Committed {
+        /// The first event.
+        first: Seq,
+        /// The last event.
+        last: Seq,
+        /// The validator's sentence.
+        reason: Option<String>,
+        /// The validator's data for the caller.
+        #[serde(with = "serde_bytes")]
+        meta: Option<Vec<u8>>,
+    },
+    /// It stored nothing, and this was the outcome.
+    Nothing(Outcome),
+}
+
+/// A validator's state at a seq.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Under which rule: the hash of the validator's digest and its configuration.
+    pub rule: Digest,
+    /// After which event.
+    pub seq: Seq,
+    /// The chain's hash at that event.
+    pub hash: Digest,
+    /// The store's time of that event.
+    pub host_ms: u64,
+    /// The state.
+    #[serde(with = "serde_bytes")]
+    pub state: Vec<u8>,
+}
+
+/// A commit whose effect is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the commit may or may not be durable: {0}")]
+pub struct CommitError(pub String);
+
+/// A read that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// What was read is not what was written.
+    #[error("scope {scope}: {found}")]
+    Damaged {
+        /// Where.
+        scope: ScopeName,
+        /// The event that should have come.
+        seq: Seq,
+        /// What came instead.
+        found: Broken,
+    },
+    /// A side record, or the order over all scopes, is not what was written.
+    #[error("{0}")]
+    DamagedIndex(String),
+    /// The disk or the tree failed.
+    #[error("{0}")]
+    Storage(String),
+}

@@ -1,0 +1,3 @@
+//! The `atomic-store` program.
+
+fn main() {}

@@ -1,0 +1,129 @@
+//! What the engine sees of a validator: three traits, and nothing of the machinery behind them.
+
+use atomic_store_core::record::BodyIn;
+use atomic_store_core::{Description, Digest, Fault, Proposal, Refusal, ScopeName, Seq};
+use std::sync::Arc;
+
+/// Turns bytes into rules.
+pub trait Loader: Send + Sync + 'static {
+    /// Admits a component: checks it, compiles it, asks for its description.
+    ///
+    /// # Errors
+    /// [`AdmitError`] says what is wrong with it and what to do.
+    fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError>;
+}
+
+/// Why a component was not admitted. The messages are for its author.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmitError {
+    /// Over a cap.
+    #[error("{0}")]
+    Limit(String),
+    /// Not a component, nor a core module that can be made one.
+    #[error("{0}")]
+    Malformed(String),
+    /// It needs something that validators do not get.
+    #[error("it imports {0}; a validator may import nothing but the contract's history and log")]
+    Import(String),
+    /// It does not export the contract.
+    #[error("it does not fit the contract atomic-store:validator@1.0.0: {0}")]
+    Contract(String),
+    /// Its description is unusable, or it failed to give one.
+    #[error("its description cannot be used: {0}")]
+    Description(String),
+}
+
+/// A loaded validator: the program, without any state.
+pub trait Rules: Send + Sync {
+    /// The hash of its bytes.
+    fn digest(&self) -> Digest;
+    /// What it says about itself.
+    fn description(&self) -> &Description;
+    /// Starts an instance for one scope: with `init`, or with `restore` if a snapshot is given.
+    ///
+    /// # Errors
+    /// [`StartError`]: the guest declined, or did not answer.
+    fn start(&self, start: Start<'_>) -> Result<Box<dyn Validator>, StartError>;
+}
+
+/// What an instance starts from.
+pub struct Start<'a> {
+    /// The scope it will judge.
+    pub scope: &'a ScopeName,
+    /// The binding's configuration.
+    pub config: Option<&'a [u8]>,
+    /// The state to restore, if there is one.
+    pub snapshot: Option<&'a [u8]>,
+    /// The scope's events, on demand.
+    pub history: Arc<dyn History>,
+}
+
+/// Why an instance did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The guest said no, with its reason.
+    Declined(String),
+    /// The guest did not answer.
+    Fault(Fault),
+}
+
+/// An instance: the folded state of one scope. After a [`Fault`] it must be dropped.
+pub trait Validator: Send {
+    /// Folds events, in order.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not finish.
+    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault>;
+    /// Judges one append at the given time of the store.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not answer, or broke the contract.
+    fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault>;
+    /// The state as bytes; nothing if the guest prefers to fold.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not answer, or broke the contract.
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault>;
+    /// Asks the state.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not answer, or broke the contract.
+    fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault>;
+}
+
+/// A validator's answer. Within the limits: whoever makes one has checked it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes, with one acceptance for each proposal.
+    Accepted(Vec<Acceptance>),
+    /// No.
+    Refused(Refusal),
+}
+
+/// Yes to one proposal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Nothing: store it as proposed. Otherwise store these instead.
+    pub instead: Option<Vec<Proposal>>,
+    /// A sentence for the caller.
+    pub reason: Option<String>,
+    /// Data for the caller.
+    pub meta: Option<Vec<u8>>,
+}
+
+/// The earlier events of a scope, on demand; includes those accepted but not yet durable.
+pub trait History: Send + Sync {
+    /// The last event.
+    fn head(&self) -> Seq;
+    /// Calls `each` with up to `limit` events after `after`, in order.
+    ///
+    /// # Errors
+    /// What is wrong with the log, as text.
+    fn read(
+        &self,
+        after: Seq,
+        limit: usize,
+        each: &mut dyn FnMut(&BodyIn<'_>),
+    ) -> Result<(), String>;
+}
