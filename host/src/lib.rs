@@ -2,5 +2,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 pub mod clock;
+pub mod engine;
 pub mod log;
 pub mod validator;
