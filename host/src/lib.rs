@@ -3,4 +3,5 @@
 
 pub mod clock;
 pub mod log;
+pub mod plugin;
 pub mod validator;
