@@ -1,0 +1,25 @@
+//! The command line: one file per subcommand, and what they share.
+
+mod append;
+mod args;
+mod bench;
+mod completions;
+mod connect;
+mod exit;
+mod failure;
+mod import;
+mod input;
+mod json;
+mod output;
+mod query;
+mod read;
+mod run;
+mod scope;
+mod serve;
+mod status;
+mod tail;
+mod text;
+mod validator;
+mod verify;
+
+pub(crate) use run::main;

@@ -1,0 +1,239 @@
+//! `serve`: a store for many clients, until a signal or a failing disk ends it.
+
+use super::args::{DEFAULT_DATA, Global};
+use super::connect;
+use super::failure::Failure;
+use super::output::Out;
+use super::{exit, run};
+use atomic_store::engine::Engine;
+use atomic_store::server::{self, ServerOptions};
+use atomic_store::store::{Store, StoreOptions};
+use atomic_store_core::Limits;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serve a store to clients on this machine
+///
+/// Makes the store if there is none. Prints one line once clients can connect. Ends on SIGTERM or
+/// SIGINT: takes no more appends, decides and stores those it has, answers them, closes. A second
+/// signal ends it at once; nothing acknowledged is lost either way.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atomic-store serve
+  atomic-store serve --data /var/lib/auctions --socket /run/auctions/store.sock
+  atomic-store serve --data ./store --tcp 127.0.0.1:7070
+
+The socket is <data>/run/atomic-store.sock unless --socket names another; only its owner may
+connect. TCP is off unless asked for, and loopback only.
+
+Exit code 0 after a signal, 70 if the shutdown took longer than --shutdown-seconds, 74 if the storage
+failed (restart it: nothing acknowledged is lost), 130 after a second signal.")]
+pub(crate) struct Serve {
+    /// Open a store although its journal lost acknowledged events, and go on without them
+    #[arg(long)]
+    accept_loss: bool,
+    /// Memory for the cache of blocks, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
+    cache: u64,
+    /// Seconds that a clean shutdown may take
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    shutdown_seconds: u64,
+    /// What is logged to standard error
+    #[arg(long, value_enum, default_value_t = Level::Info)]
+    log: Level,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Why the server stops.
+enum Stop {
+    Signal,
+    Failed(String),
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failure> {
+    log_to_stderr(args.log);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    run::runtime(threads)?.block_on(serve(global, args, out))
+}
+
+async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failure> {
+    let data = data(global);
+    let store = connect::open(StoreOptions {
+        path: data.clone(),
+        limits: Limits::default(),
+        accept_loss: args.accept_loss,
+        cache_bytes: args.cache * 1024 * 1024,
+    })
+    .await?;
+    let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));
+    let stopped = listen(global, &store, socket, out).await?;
+    let deadline = Duration::from_secs(args.shutdown_seconds);
+    match stopped {
+        Stop::Failed(why) => Err(Failure::new(
+            exit::STORAGE,
+            format!(
+                "the storage failed: {why}\nNothing acknowledged is lost. Mend the disk, then start again."
+            ),
+        )),
+        Stop::Signal => close(store, deadline).await,
+    }
+}
+
+/// The directory: as for clients, but nobody has to name one.
+fn data(global: &Global) -> PathBuf {
+    let env = || std::env::var_os("ATOMIC_STORE_DATA").filter(|value| !value.is_empty());
+    global.data.clone().or_else(|| env().map(PathBuf::from)).unwrap_or_else(|| DEFAULT_DATA.into())
+}
+
+/// Serves until something stops it.
+async fn listen(
+    global: &Global,
+    store: &Store,
+    socket: PathBuf,
+    out: &mut Out,
+) -> Result<Stop, Failure> {
+    let engine = store.engine();
+    let options = ServerOptions { socket: Some(socket.clone()), tcp: global.tcp };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = server::serve(engine.clone(), options, async move {
+        // A dropped sender stops the server as well.
+        let _dropped = stopped.await;
+    });
+    let mut serving = std::pin::pin!(serving);
+    let why = tokio::select! {
+        ended = &mut serving => return Err(listener_failure(ended)),
+        why = until_stopped(engine, &socket, global, out) => why?,
+    };
+    tracing::info!("no more connections; answering what was taken");
+    drop(stop);
+    tokio::select! {
+        ended = &mut serving => ended.map_err(|error| Failure::new(exit::STORAGE, error.to_string()))?,
+        () = second_signal()? => return Err(forced()),
+    }
+    Ok(why)
+}
+
+fn listener_failure(ended: Result<(), server::ServeError>) -> Failure {
+    let why = ended.map_or_else(|error| error.to_string(), |()| "the listener ended".to_owned());
+    Failure::new(exit::STORAGE, format!("cannot serve: {why}"))
+}
+
+/// Says when clients can connect, then waits for a reason to stop.
+async fn until_stopped(
+    engine: &Engine,
+    socket: &std::path::Path,
+    global: &Global,
+    out: &mut Out,
+) -> Result<Stop, Failure> {
+    let mut failed = engine.failed();
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut every = tokio::time::interval(Duration::from_millis(5));
+    while tokio::net::UnixStream::connect(socket).await.is_err() {
+        every.tick().await;
+    }
+    ready(engine, socket, global, out)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(Stop::Signal),
+        _ = interrupt.recv() => Ok(Stop::Signal),
+        why = failure(&mut failed) => Ok(Stop::Failed(why)),
+    }
+}
+
+fn ready(
+    engine: &Engine,
+    socket: &std::path::Path,
+    global: &Global,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let store = engine.store_id();
+    if out.json() {
+        out.document(&json!({
+            "ready": true,
+            "store": store.to_string(),
+            "socket": socket,
+            "tcp": global.tcp,
+            "pid": std::process::id(),
+        }))?;
+    } else {
+        let tcp = global.tcp.map(|address| format!(" tcp {address}")).unwrap_or_default();
+        out.line(&format!("ready: store {store} socket {}{tcp}", socket.display()))?;
+    }
+    out.flush()
+}
+
+/// Waits until the engine says that it failed.
+async fn failure(failed: &mut tokio::sync::watch::Receiver<Option<String>>) -> String {
+    let why = failed.wait_for(Option::is_some).await;
+    why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the engine ended".to_owned())
+}
+
+/// Closes the store, unless a second signal does not want to wait for it.
+async fn close(store: Store, deadline: Duration) -> Result<(), Failure> {
+    let closing = tokio::task::spawn_blocking(move || store.close(deadline));
+    tokio::select! {
+        closed = closing => match closed {
+            Ok(true) => {
+                tracing::info!("closed");
+                Ok(())
+            }
+            Ok(false) => Err(Failure::new(
+                exit::SHUTDOWN_LATE,
+                "the shutdown did not finish in time; nothing acknowledged is lost",
+            )),
+            Err(error) => Err(Failure::new(exit::STORAGE, error.to_string())),
+        },
+        () = second_signal()? => Err(forced()),
+    }
+}
+
+/// Ends the process at once: whoever sends two signals does not want destructors to run. What was
+/// acknowledged is on the disk already.
+fn forced() -> Failure {
+    eprintln!("atomic-store: ended by a second signal");
+    std::process::exit(i32::from(exit::FORCED))
+}
+
+fn second_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn on(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    signal(kind).map_err(|error| Failure::file("signals cannot be received", &error))
+}
+
+fn log_to_stderr(level: Level) {
+    let level = match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,208 @@
+//! `validator load | list | show | bind | unbind`.
+
+use super::args::Global;
+use super::connect::{Connection, Missing, connect};
+use super::failure::Failure;
+use super::output::Out;
+use super::{input, json, text};
+use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Load validators and say which scopes they judge
+#[derive(Debug, Args)]
+pub(crate) struct ValidatorArgs {
+    #[command(subcommand)]
+    command: ValidatorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ValidatorCommand {
+    Load(Load),
+    /// List loaded validators and their bindings
+    #[command(after_help = "Examples:\n  atomic-store validator list")]
+    List,
+    Show(Show),
+    Bind(Bind),
+    Unbind(Unbind),
+}
+
+/// Load a WebAssembly component, or a core module that can be made one
+///
+/// The store checks it and keeps it by the digest of its bytes: loading the same file twice
+/// changes nothing. It judges nothing until it is bound.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atomic-store validator load target/guests/auction.wasm
+  cat auction.wasm | atomic-store validator load -")]
+struct Load {
+    /// The file, or - for standard input
+    file: PathBuf,
+}
+
+/// Show one validator: its kinds of events and its bindings
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atomic-store validator show auction
+  atomic-store validator show auction@1
+  atomic-store validator show 3f9a0c55d1e2")]
+struct Show {
+    /// A name, a name@version (1, 1.2 or 1.2.3), or a digest of at least 12 digits
+    validator: ValidatorRef,
+}
+
+/// Let a validator judge scopes, from their next append on
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atomic-store validator bind 'auction/*' auction@1 --config '{\"increment\":\"0.50\"}'
+  atomic-store validator bind 'auction/charity-*' auction --config @charity.json
+  atomic-store validator bind '*' accept-all
+
+The most specific pattern wins. A scope without a validator refuses appends.")]
+struct Bind {
+    /// A scope's name, or the start of names followed by *
+    pattern: ScopePattern,
+    /// A name, a name@version, or a digest
+    validator: ValidatorRef,
+    /// What the validator gets when it starts: the bytes themselves, - for standard input, or @FILE
+    #[arg(long, value_name = "JSON|-|@FILE")]
+    config: Option<String>,
+}
+
+/// Remove a binding
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atomic-store validator unbind 'auction/*'")]
+struct Unbind {
+    /// The pattern, exactly as it was bound
+    pattern: ScopePattern,
+}
+
+/// Runs the command.
+pub(crate) async fn run(
+    global: &Global,
+    args: ValidatorArgs,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let missing = match args.command {
+        ValidatorCommand::Load(_) | ValidatorCommand::Bind(_) => Missing::Create,
+        _ => Missing::Refuse,
+    };
+    let connection = connect(global, missing).await?;
+    let done = match args.command {
+        ValidatorCommand::Load(load) => run_load(&connection, &load, out).await,
+        ValidatorCommand::List => run_list(&connection, out).await,
+        ValidatorCommand::Show(show) => run_show(&connection, show, out).await,
+        ValidatorCommand::Bind(bind) => run_bind(&connection, bind, out).await,
+        ValidatorCommand::Unbind(unbind) => run_unbind(&connection, unbind, out).await,
+    };
+    done.and(connection.close().await)
+}
+
+async fn run_load(connection: &Connection, load: &Load, out: &mut Out) -> Result<(), Failure> {
+    let component = input::file(&load.file)?;
+    let loaded = connection.client.load_validator(&component).await?;
+    if out.json() {
+        let mut value = json::rule(&loaded.info);
+        value["new"] = json!(loaded.new);
+        return out.document(&value);
+    }
+    let RuleInfo { description, digest, bytes, .. } = &loaded.info;
+    let word = if loaded.new { "loaded" } else { "was loaded already:" };
+    out.line(&format!(
+        "{word} {}@{} {} ({} bytes)",
+        description.name,
+        description.version,
+        digest.short(),
+        text::count(*bytes)
+    ))
+}
+
+async fn run_list(connection: &Connection, out: &mut Out) -> Result<(), Failure> {
+    let (loaded, bindings) = connection.client.list_validators().await?;
+    if out.json() {
+        return out.document(&json!({
+            "validators": loaded.iter().map(json::rule).collect::<Vec<_>>(),
+            "bindings": bindings.iter().map(json::binding).collect::<Vec<_>>(),
+        }));
+    }
+    let rows = loaded.iter().map(|info| {
+        let kinds: Vec<_> = info.description.kinds.iter().map(|(kind, _)| kind.as_str()).collect();
+        vec![
+            info.description.name.to_string(),
+            info.description.version.clone(),
+            info.digest.short(),
+            if info.built_in { "built in".to_owned() } else { text::count(info.bytes) },
+            kinds.join(" "),
+        ]
+    });
+    out.table(&["validator", "version", "digest", "bytes", "kinds"], rows.collect())?;
+    if bindings.is_empty() {
+        return out.line("no bindings: every append is refused until one is made");
+    }
+    out.table(&["pattern", "validator", "config"], binding_rows(&bindings, &loaded))
+}
+
+async fn run_show(connection: &Connection, show: Show, out: &mut Out) -> Result<(), Failure> {
+    let shown = connection.client.show_validator(show.validator).await?;
+    if out.json() {
+        let mut value = json::rule(&shown.info);
+        value["bindings"] = shown.bindings.iter().map(json::binding).collect();
+        return out.document(&value);
+    }
+    let RuleInfo { description, digest, bytes, built_in } = &shown.info;
+    out.pairs(&[
+        ("validator", description.name.to_string()),
+        ("version", description.version.clone()),
+        ("digest", digest.to_string()),
+        ("bytes", if *built_in { "built in".to_owned() } else { text::count(*bytes) }),
+    ])?;
+    let kinds = description
+        .kinds
+        .iter()
+        .map(|(kind, schema)| vec![kind.clone(), schema.clone().unwrap_or_else(|| "-".to_owned())]);
+    out.table(&["kind", "schema"], kinds.collect())?;
+    out.table(
+        &["pattern", "validator", "config"],
+        binding_rows(&shown.bindings, std::slice::from_ref(&shown.info)),
+    )
+}
+
+async fn run_bind(connection: &Connection, bind: Bind, out: &mut Out) -> Result<(), Failure> {
+    let config = bind.config.as_deref().map(input::bytes).transpose()?;
+    let bound = connection.client.bind(bind.pattern, bind.validator, config).await?;
+    match out.json() {
+        true => out.document(&json::binding(&bound)),
+        false => out.line(&format!("{} now judges {}", bound.validator.short(), bound.pattern)),
+    }
+}
+
+async fn run_unbind(connection: &Connection, unbind: Unbind, out: &mut Out) -> Result<(), Failure> {
+    connection.client.unbind(unbind.pattern.clone()).await?;
+    match out.json() {
+        true => out.document(&json!({ "unbound": unbind.pattern })),
+        false => out.line(&format!("nothing is bound to {} any more", unbind.pattern)),
+    }
+}
+
+fn binding_rows(bindings: &[Binding], loaded: &[RuleInfo]) -> Vec<Vec<String>> {
+    let name = |binding: &Binding| {
+        loaded.iter().find(|info| info.digest == binding.validator).map_or_else(
+            || binding.validator.short(),
+            |info| format!("{}@{}", info.description.name, info.description.version),
+        )
+    };
+    let config = |binding: &Binding| {
+        let config = binding.config.as_deref().map(json::Shown::guess);
+        config.map_or_else(|| "-".to_owned(), |config| text::short(config.text(), 120).into_owned())
+    };
+    bindings
+        .iter()
+        .map(|binding| vec![binding.pattern.to_string(), name(binding), config(binding)])
+        .collect()
+}
