@@ -15,7 +15,7 @@ use super::runtime::Runtime;
 use super::{componentize, convert};
 use crate::validator::{AdmitError, History};
 use atomic_store_core::record::BodyIn;
-use atomic_store_core::{Digest, ScopeName, Seq};
+use atomic_store_core::{Description, Digest, Fault, FaultKind, ScopeName, Seq};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use wasmtime::Engine;
@@ -45,9 +45,9 @@ pub(super) fn admit(runtime: &Arc<Runtime>, bytes: &[u8]) -> Result<Program, Adm
         .linker
         .instantiate_pre(&component)
         .map_err(|error| AdmitError::Contract(message(&error)))?;
-    let description = describe(runtime, &pre, &exports)?;
+    let (description, places) = describe(runtime, &pre, &exports)?;
     let digest = Digest::of(bytes);
-    Ok(Program { digest, description, pre, exports, runtime: Arc::clone(runtime) })
+    Ok(Program { digest, description, pre, exports, places, runtime: Arc::clone(runtime) })
 }
 
 /// Makes a component of the bytes and compiles it.
@@ -132,33 +132,38 @@ fn no_rules(runtime: &Runtime, component: &Component) -> String {
     cut(&text, MESSAGE_BYTES_MAX).to_owned()
 }
 
-/// Checks the types of all functions and calls `describe`, in an instance made for that.
+/// Checks the types of all functions and calls `describe`, in an instance made for that. Tells also
+/// how many places among the live instances one of this component takes.
 fn describe(
     runtime: &Arc<Runtime>,
     pre: &InstancePre<Guest>,
     exports: &Exports,
-) -> Result<atomic_store_core::Description, AdmitError> {
-    let unusable = |why: String| AdmitError::Description(why);
+) -> Result<(Description, usize), AdmitError> {
     let _slot = runtime
-        .slot()
+        .slot(1)
         .ok_or_else(|| AdmitError::Limit("too many validators are alive to try it".to_owned()))?;
-    let fault = |call: &str, fault: &atomic_store_core::Fault| {
-        unusable(format!("{call} failed: {}: {}", fault.kind.word(), fault.detail))
+    let failed = |call: &str, fault: Fault| match fault.kind {
+        FaultKind::OutOfMemory => AdmitError::Limit(format!("{call} takes {}", fault.detail)),
+        kind => {
+            AdmitError::Description(format!("{call} failed: {}: {}", kind.word(), fault.detail))
+        }
     };
     let mut live = Live::new(runtime, pre, &ScopeName::system(), Arc::new(NoHistory))
-        .map_err(|found| fault("its start", &found))?;
+        .map_err(|fault| failed("its start", fault))?;
     let describe = check_types(&mut live, exports)?;
     let answer: DescriptionOut =
         budgeted(&mut live.store, runtime, "describe", |store| Ok(describe.call(store, ())?.0))
-            .map_err(|found| fault("`describe`", &found))?;
-    convert::description(answer, &runtime.limits).map_err(|invalid| unusable(invalid.to_string()))
+            .map_err(|fault| failed("`describe`", fault))?;
+    let description = convert::description(answer, &runtime.limits)
+        .map_err(|invalid| AdmitError::Description(invalid.to_string()))?;
+    Ok((description, live.store.data().meter.memories().max(1)))
 }
 
 fn check_types(live: &mut Live, exports: &Exports) -> Result<Describe, AdmitError> {
     let Live { store, instance } = live;
     macro_rules! typed {
         ($name:ident: $type:ty) => {
-            instance.get_typed_func(&mut *store, &exports.$name).map(|found: $type| found).map_err(
+            instance.get_typed_func(&mut *store, exports.$name).map(|found: $type| found).map_err(
                 |error| {
                     let function = stringify!($name);
                     AdmitError::Contract(format!("`{function}`: {}", message(&error)))

@@ -10,6 +10,9 @@ use wasmtime::component::{ComponentType, Lift, Lower, TypedFunc, WasmList};
 pub(super) const PACKAGE: &str = "atomic-store:validator";
 /// What a validator exports.
 pub(super) const RULES: &str = "atomic-store:validator/rules@1.0.0";
+/// The functions of it.
+pub(super) const FUNCTIONS: [&str; 7] =
+    ["describe", "init", "restore", "apply", "validate", "snapshot", "query"];
 /// What it may import: earlier events.
 pub(super) const HISTORY: &str = "atomic-store:validator/history@1.0.0";
 /// What it may import: log lines.

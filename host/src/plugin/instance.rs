@@ -4,7 +4,7 @@
 use super::bindings::{Apply, Init, Query, Restore, Snapshot, Validate};
 use super::convert;
 use super::guest::Guest;
-use super::limits::{Meter, bad_output, fault};
+use super::limits::{HostError, Meter, bad_output, fault};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
@@ -40,7 +40,9 @@ impl Live {
         };
         let mut store = Store::new(&runtime.engine, guest);
         store.limiter(|guest| &mut guest.meter);
-        let instance = budgeted(&mut store, runtime, "start", |store| pre.instantiate(store))?;
+        let instance = budgeted(&mut store, runtime, "start", |store| {
+            pre.instantiate(store).map_err(HostError::resources)
+        })?;
         Ok(Live { store, instance })
     }
 }
@@ -86,7 +88,8 @@ impl WasmValidator {
     /// Instantiates the program and starts its state.
     pub(super) fn start(program: &Program, start: &Start<'_>) -> Result<Self, StartError> {
         let runtime = &program.runtime;
-        let slot = runtime.slot().ok_or_else(|| StartError::Fault(no_room(runtime)))?;
+        let slot =
+            runtime.slot(program.places).ok_or_else(|| StartError::Fault(no_room(runtime)))?;
         let history = Arc::clone(&start.history);
         let mut live =
             Live::new(runtime, &program.pre, start.scope, history).map_err(StartError::Fault)?;
@@ -198,7 +201,7 @@ fn init(
 ) -> Result<Result<(), String>, Fault> {
     let instance = live.instance;
     budgeted(&mut live.store, &program.runtime, "init", |store| {
-        let init: Init<'_> = instance.get_typed_func(&mut *store, &program.exports.init)?;
+        let init: Init<'_> = instance.get_typed_func(&mut *store, program.exports.init)?;
         Ok(init.call(store, (start.scope.as_str(), start.config))?.0)
     })
 }
@@ -211,8 +214,7 @@ fn restore(
 ) -> Result<Result<(), String>, Fault> {
     let instance = live.instance;
     budgeted(&mut live.store, &program.runtime, "restore", |store| {
-        let restore: Restore<'_> =
-            instance.get_typed_func(&mut *store, &program.exports.restore)?;
+        let restore: Restore<'_> = instance.get_typed_func(&mut *store, program.exports.restore)?;
         Ok(restore.call(store, (start.scope.as_str(), start.config, snapshot))?.0)
     })
 }
@@ -220,15 +222,16 @@ fn restore(
 fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
     let (store, exports) = (&mut live.store, &program.exports);
     Ok(Calls {
-        apply: live.instance.get_typed_func(&mut *store, &exports.apply)?,
-        validate: live.instance.get_typed_func(&mut *store, &exports.validate)?,
-        snapshot: live.instance.get_typed_func(&mut *store, &exports.snapshot)?,
-        query: live.instance.get_typed_func(&mut *store, &exports.query)?,
+        apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
+        validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
+        snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,
+        query: live.instance.get_typed_func(&mut *store, exports.query)?,
     })
 }
 
 fn no_room(runtime: &Runtime) -> Fault {
-    let detail = format!("{} validators are alive, which is the most", runtime.instances_max);
+    let detail =
+        format!("no room for one more validator; at most {} may be alive", runtime.instances_max);
     Fault { kind: FaultKind::OutOfMemory, detail }
 }
 

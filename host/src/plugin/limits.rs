@@ -27,6 +27,7 @@ pub(super) struct Meter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     memory_bytes: usize,
+    memories: usize,
     denied: Option<String>,
 }
 
@@ -36,6 +37,7 @@ impl Meter {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
+            memories: 0,
             denied: None,
         }
     }
@@ -43,6 +45,11 @@ impl Meter {
     /// Forgets a refused growth that the guest lived with.
     pub(super) fn begin_call(&mut self) {
         self.denied = None;
+    }
+
+    /// Linear memories of the instance; never fewer than there are.
+    pub(super) fn memories(&self) -> usize {
+        self.memories
     }
 
     /// What was refused since the call began.
@@ -65,6 +72,7 @@ impl ResourceLimiter for Meter {
             return Ok(false);
         }
         self.memory_bytes = total;
+        self.memories += usize::from(current == 0);
         Ok(true)
     }
 
@@ -110,6 +118,19 @@ pub(super) enum HostError {
     /// The log could not be read; not the guest's fault, but it cannot go on.
     #[error("the scope's history could not be read: {0}")]
     History(String),
+    /// An instance could not be made: too many parts, or the machine has no memory left.
+    #[error("{0}")]
+    Resources(String),
+}
+
+impl HostError {
+    /// What keeps an instance from being made, if it is not its own code that fails.
+    pub(super) fn resources(error: wasmtime::Error) -> wasmtime::Error {
+        if error.is::<Trap>() || error.is::<HostError>() {
+            return error;
+        }
+        HostError::Resources(format!("{error:#}")).into()
+    }
 }
 
 /// Names what went wrong in a call.
@@ -130,7 +151,10 @@ pub(super) fn fault(error: &wasmtime::Error, denied: Option<&str>, limits: &Limi
             None => (FaultKind::Trap, trap.to_string()),
         },
         (None, Some(HostError::Misuse(why))) => (FaultKind::BadOutput, why.clone()),
-        (None, Some(error)) => (FaultKind::Trap, error.to_string()),
+        (None, Some(HostError::Resources(why))) => {
+            (FaultKind::OutOfMemory, denied.unwrap_or(why).to_owned())
+        }
+        (None, Some(error @ HostError::History(_))) => (FaultKind::Trap, error.to_string()),
         // Not a trap and not ours: wasmtime met an answer, or an address for an argument, that
         // the canonical ABI does not allow.
         (None, None) => match denied {

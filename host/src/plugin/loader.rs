@@ -58,6 +58,8 @@ pub(super) struct Program {
     pub(super) description: Description,
     pub(super) pre: InstancePre<Guest>,
     pub(super) exports: Exports,
+    /// Places of an instance among those that may be alive.
+    pub(super) places: usize,
     pub(super) runtime: Arc<Runtime>,
 }
 

@@ -21,8 +21,8 @@ const TICK_MS: u64 = 5;
 const GROWTH_RESERVE: u64 = 16 * 1024 * 1024;
 /// Stack of the host's own frames below and above the guest's.
 const HOST_STACK_BYTES: usize = 1024 * 1024;
-/// Memory maps of one instance: its code is shared, its memory is up to three pieces.
-const MAPS_PER_INSTANCE: usize = 3;
+/// Memory maps of one linear memory: what was written, what was not, what it may grow into.
+const MAPS_PER_MEMORY: usize = 3;
 /// Memory maps left to the rest of the process.
 const MAPS_RESERVED: usize = 5_000;
 /// What Linux grants a process unless told otherwise.
@@ -42,7 +42,7 @@ pub(super) struct Runtime {
     pub(super) limits: Arc<Limits>,
     /// Ticks after which a call is over time.
     pub(super) call_ticks: u64,
-    /// Most instances alive at a time.
+    /// Most instances alive at a time; one with several memories counts as several.
     pub(super) instances_max: usize,
     alive: AtomicUsize,
     _ticker: Ticker,
@@ -66,20 +66,24 @@ impl Runtime {
         }))
     }
 
-    /// Reserves a place for one instance; nothing if all are taken.
-    pub(super) fn slot(self: &Arc<Self>) -> Option<Slot> {
-        let room = |alive| (alive < self.instances_max).then_some(alive + 1);
+    /// Reserves the places of one instance, one for each of its memories; nothing if too few are
+    /// free.
+    pub(super) fn slot(self: &Arc<Self>, places: usize) -> Option<Slot> {
+        let room = |alive: usize| Some(alive + places).filter(|all| *all <= self.instances_max);
         self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
-        Some(Slot(Arc::clone(self)))
+        Some(Slot { runtime: Arc::clone(self), places })
     }
 }
 
-/// The place of one live instance, given back when dropped.
-pub(super) struct Slot(Arc<Runtime>);
+/// The places of one live instance, given back when dropped.
+pub(super) struct Slot {
+    runtime: Arc<Runtime>,
+    places: usize,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::Relaxed);
+        self.runtime.alive.fetch_sub(self.places, Ordering::Relaxed);
     }
 }
 
@@ -110,7 +114,7 @@ fn instances_by_maps() -> usize {
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(MAPS_DEFAULT);
-    (maps.saturating_sub(MAPS_RESERVED) / MAPS_PER_INSTANCE).max(1)
+    (maps.saturating_sub(MAPS_RESERVED) / MAPS_PER_MEMORY).max(1)
 }
 
 /// Moves the engine's epoch on. Ends with the runtime, at once.

@@ -57,6 +57,13 @@ impl Guest {
         self
     }
 
+    /// Replaces text of the guest only.
+    pub(crate) fn wat(mut self, from: &str, to: &str) -> Self {
+        assert!(self.wat.contains(from), "nothing to replace: {from}");
+        self.wat = self.wat.replace(from, to);
+        self
+    }
+
     /// Replaces text of the contract only.
     pub(crate) fn contract(mut self, from: &str, to: &str) -> Self {
         assert!(self.wit.contains(from), "nothing to replace: {from}");
