@@ -40,6 +40,10 @@ pub trait Rules: Send + Sync {
     fn digest(&self) -> Digest;
     /// What it says about itself.
     fn description(&self) -> &Description;
+    /// False if its answers never depend on the events before, so that nothing need be folded.
+    fn folds(&self) -> bool {
+        true
+    }
     /// Starts an instance for one scope: with `init`, or with `restore` if a snapshot is given.
     ///
     /// # Errors

@@ -1,0 +1,111 @@
+//! What operators do: load, bind and unbind validators. Each success is an event of `$system`.
+
+use super::handle::Engine;
+use super::system::{ConfigText, SystemEvent};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, ValidatorRef};
+
+impl Engine {
+    /// Admits a component and stores it. True if it is new; the same bytes again are no news.
+    /// Blocks while it is compiled and until it is durable.
+    ///
+    /// # Errors
+    /// `NotAdmitted` says what is wrong with it, `Invalid` which limit it breaks.
+    pub fn load(&self, component: &[u8]) -> Result<(RuleInfo, bool), RequestError> {
+        let shared = &self.shared;
+        shared.limits.check_component(component.len()).map_err(invalid)?;
+        let digest = atomic_store_core::Digest::of(component);
+        if let Some(info) = shared.registry.info(&digest) {
+            return Ok((info, false));
+        }
+        self.check_writable()?;
+        shared.registry.check_room(&shared.limits)?;
+        let rules = self.loader.load(component);
+        let rules = rules.map_err(|error| RequestError::NotAdmitted(error.to_string()))?;
+        let info = RuleInfo {
+            digest,
+            description: rules.description().clone(),
+            bytes: component.len() as u64,
+            built_in: false,
+        };
+        let event = SystemEvent::ValidatorLoaded(info.clone());
+        self.record(&event, Some((rules, component.into())))?;
+        Ok((info, true))
+    }
+
+    /// All loaded validators, in the order of loading, and all bindings.
+    #[must_use]
+    pub fn validators(&self) -> (Vec<RuleInfo>, Vec<Binding>) {
+        self.shared.registry.all()
+    }
+
+    /// One validator and its bindings.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing or more than one thing is meant.
+    pub fn validator(
+        &self,
+        which: &ValidatorRef,
+    ) -> Result<(RuleInfo, Vec<Binding>), RequestError> {
+        let info = self.shared.registry.find(which)?;
+        let bindings = self.shared.registry.bindings_of(&info.digest);
+        Ok((info, bindings))
+    }
+
+    /// Lets a validator judge the scopes of a pattern from their next append on. Blocks until it is
+    /// durable.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such validator, `Invalid` if a limit is broken.
+    pub fn bind(
+        &self,
+        pattern: ScopePattern,
+        which: &ValidatorRef,
+        config: Option<Vec<u8>>,
+    ) -> Result<Binding, RequestError> {
+        let shared = &self.shared;
+        shared.limits.check_config(config.as_deref()).map_err(invalid)?;
+        if pattern.as_str().starts_with('$') {
+            let why = "names with a leading $ belong to the store";
+            return Err(invalid(Invalid::new("pattern", why)));
+        }
+        self.check_writable()?;
+        if !shared.registry.has_binding(&pattern) {
+            shared.registry.check_room(&shared.limits)?;
+        }
+        let validator = shared.registry.find(which)?.digest;
+        let text = config.as_deref().map(ConfigText::new);
+        let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };
+        let seq = self.record(&event, None)?;
+        Ok(Binding { pattern, validator, config, seq })
+    }
+
+    /// Removes a binding. Scopes that no other pattern covers refuse appends from then on. Blocks
+    /// until it is durable.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such binding.
+    pub fn unbind(&self, pattern: &ScopePattern) -> Result<(), RequestError> {
+        self.check_writable()?;
+        if !self.shared.registry.has_binding(pattern) {
+            let why = format!("nothing is bound to {pattern}; see: atomic-store validator list");
+            return Err(RequestError::NotFound(why));
+        }
+        self.record(&SystemEvent::ScopeUnbound { pattern: pattern.clone() }, None)?;
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<(), RequestError> {
+        if let Some(why) = self.shared.read_only() {
+            return Err(RequestError::Failed(why));
+        }
+        if !self.shared.log.has_room() {
+            return Err(RequestError::Overloaded("the disk is nearly full".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(error: Invalid) -> RequestError {
+    RequestError::Invalid { field: error.field, why: error.why }
+}

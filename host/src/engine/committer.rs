@@ -1,0 +1,337 @@
+//! The committer: the only one who writes to the log.
+//!
+//! It takes everything that waits, writes it as one group with one sync, then answers. While one
+//! group syncs, the next one gathers. After an error whose effect is not known it never writes
+//! again: whoever waits gets `Unknown`, and the process is expected to exit.
+
+use super::feed::Feed;
+use super::mailbox::Cell;
+use super::reply::{ReplyTo, State};
+use super::shared::Shared;
+use crate::log::{CommitError, Decision, EventLog, ScopeRow, Unit};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::record::RecordView;
+use atomic_store_core::{Answer, Committed, Digest, Outcome, Place, Seq};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long to wait for a group as large as the last one. Without it the appends that were just
+/// answered miss the next group, and scopes split into two halves that take turns.
+const GATHER: Duration = Duration::from_micros(60);
+/// Above this the tree's own work per event rules, and waiting gains nothing.
+const GATHER_BELOW: usize = 128;
+
+/// What a loop hands over: a unit, and what to do once it is durable.
+pub(crate) struct Item {
+    unit: Unit,
+    then: Then,
+}
+
+/// What to do once a unit is durable.
+struct Then {
+    cell: Option<Arc<Cell>>,
+    bytes: usize,
+    reply: Reply,
+}
+
+enum Reply {
+    Nobody,
+    Answer {
+        to: Arc<dyn ReplyTo>,
+        call: u64,
+        plan: Plan,
+    },
+    State {
+        to: Arc<dyn ReplyTo>,
+        call: u64,
+        state: Result<State, RequestError>,
+    },
+    /// For the host's own appends, which wait on their thread.
+    Host(std::sync::mpsc::SyncSender<Result<(), String>>),
+}
+
+/// How to make the answer.
+pub(crate) enum Plan {
+    /// From the records of the unit.
+    Stored { reason: Option<String>, meta: Option<Vec<u8>> },
+    /// Nothing was stored, and this is why.
+    Outcome(Outcome),
+    /// It had been decided before. The events are durable by the time this is answered.
+    Earlier { decision: Decision, row: Arc<ScopeRow> },
+}
+
+/// The queue in front of the committer, and its state.
+pub(crate) struct Committer {
+    queue: Mutex<Vec<Item>>,
+    wake: Condvar,
+    waiting: AtomicUsize,
+    stop: AtomicBool,
+    /// Empty vectors for the loops, so that handing over allocates nothing.
+    spare: Mutex<Vec<Vec<Item>>>,
+}
+
+/// Buffers that the committer uses again and again.
+#[derive(Default)]
+pub(crate) struct Desk {
+    items: Vec<Item>,
+    units: Vec<Unit>,
+    thens: Vec<Then>,
+    last_appends: usize,
+}
+
+impl Item {
+    pub(crate) fn append(
+        cell: &Arc<Cell>,
+        unit: Unit,
+        bytes: usize,
+        to: Arc<dyn ReplyTo>,
+        call: u64,
+        plan: Plan,
+    ) -> Self {
+        let reply = Reply::Answer { to, call, plan };
+        Item { unit, then: Then { cell: Some(Arc::clone(cell)), bytes, reply } }
+    }
+
+    pub(crate) fn state(
+        cell: &Arc<Cell>,
+        row: &Arc<ScopeRow>,
+        bytes: usize,
+        to: Arc<dyn ReplyTo>,
+        call: u64,
+        state: Result<State, RequestError>,
+    ) -> Self {
+        let reply = Reply::State { to, call, state };
+        let unit = Unit::bare(Arc::clone(row));
+        Item { unit, then: Then { cell: Some(Arc::clone(cell)), bytes, reply } }
+    }
+
+    /// A side record that nobody waits for.
+    pub(crate) fn silent(cell: &Arc<Cell>, unit: Unit) -> Self {
+        let then = Then { cell: Some(Arc::clone(cell)), bytes: 0, reply: Reply::Nobody };
+        Item { unit, then }
+    }
+
+    /// One of the host's own appends.
+    pub(crate) fn host(unit: Unit, done: std::sync::mpsc::SyncSender<Result<(), String>>) -> Self {
+        Item { unit, then: Then { cell: None, bytes: 0, reply: Reply::Host(done) } }
+    }
+}
+
+impl Unit {
+    /// A unit that stores nothing; it keeps its place in the order of answers.
+    pub(crate) fn bare(scope: Arc<ScopeRow>) -> Self {
+        Unit {
+            scope,
+            at: Seq::ZERO,
+            records: Vec::new(),
+            decision: None,
+            snapshot: None,
+            module: None,
+            host_ms: 0,
+        }
+    }
+}
+
+impl Committer {
+    pub(crate) fn new() -> Self {
+        Committer {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            spare: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn spare_items(&self) -> Vec<Item> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Queues what a loop decided, in order. The number of items is bounded by the appends in flight.
+    pub(crate) fn hand(&self, items: &mut Vec<Item>) {
+        if !items.is_empty() {
+            let mut queue = self.lock();
+            let was_empty = queue.is_empty();
+            queue.append(items);
+            self.waiting.store(queue.len(), Ordering::Relaxed);
+            drop(queue);
+            if was_empty {
+                self.wake.notify_one();
+            }
+        }
+        if items.capacity() > 0 {
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < 16 {
+                spare.push(std::mem::take(items));
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        let _queue = self.lock();
+        self.stop.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Item>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The committer's thread: commits until it is stopped and nothing waits.
+    pub(crate) fn run(&self, shared: &Shared) {
+        let mut desk = Desk::default();
+        loop {
+            let mut queue = self.lock();
+            while queue.is_empty() {
+                if self.stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(queue);
+            self.gather(desk.last_appends);
+            self.turn(shared, &mut desk);
+        }
+    }
+
+    fn gather(&self, last: usize) {
+        if last <= 1 || last >= GATHER_BELOW {
+            return;
+        }
+        let start = Instant::now();
+        while self.waiting.load(Ordering::Relaxed) < last && start.elapsed() < GATHER {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Takes what waits and commits it, in as many groups as the caps ask for. False if nothing
+    /// waited.
+    pub(crate) fn turn(&self, shared: &Shared, desk: &mut Desk) -> bool {
+        {
+            let mut queue = self.lock();
+            std::mem::swap(&mut *queue, &mut desk.items);
+            self.waiting.store(0, Ordering::Relaxed);
+        }
+        if desk.items.is_empty() {
+            return false;
+        }
+        let (mut events, mut bytes) = (0, 0);
+        let mut items = std::mem::take(&mut desk.items);
+        for Item { unit, then } in items.drain(..) {
+            let (unit_events, unit_bytes) = unit.size();
+            let full = events + unit_events > shared.limits.group_events_max
+                || bytes + unit_bytes > shared.limits.group_bytes_max;
+            if full && !desk.units.is_empty() {
+                commit(shared, desk);
+                (events, bytes) = (0, 0);
+            }
+            events += unit_events;
+            bytes += unit_bytes;
+            desk.units.push(unit);
+            desk.thens.push(then);
+        }
+        desk.items = items;
+        commit(shared, desk);
+        true
+    }
+}
+
+impl Unit {
+    fn size(&self) -> (usize, usize) {
+        let records: usize = self.records.iter().map(|record| record.as_bytes().len()).sum();
+        let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
+        let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        (self.records.len(), records + snapshot + module)
+    }
+}
+
+/// Commits the units on the desk as one group, then tells everybody.
+fn commit(shared: &Shared, desk: &mut Desk) {
+    desk.last_appends = desk.units.len();
+    let result = match shared.failure() {
+        Some(why) => Err(why),
+        None => {
+            let units = &mut desk.units;
+            // A log that panicked is not asked again, so what it left behind does not matter.
+            std::panic::catch_unwind(AssertUnwindSafe(|| shared.log.commit(units)))
+                .unwrap_or_else(|_| Err(CommitError("the log panicked".to_owned())))
+                .map_err(|error| error.to_string())
+        }
+    };
+    if let Err(why) = &result {
+        shared.fail(why);
+    } else {
+        publish(&shared.feed, &*shared.log, &desk.units);
+    }
+    for (unit, then) in desk.units.drain(..).zip(desk.thens.drain(..)) {
+        then.finish(shared, &unit, result.as_ref().err());
+    }
+}
+
+fn publish(feed: &Feed, log: &dyn EventLog, units: &[Unit]) {
+    let mut stored = units.iter().filter(|unit| !unit.records.is_empty()).peekable();
+    if stored.peek().is_some() {
+        let heads = stored.map(|unit| (&unit.scope.name, unit.at.plus(unit.records.len() as u64)));
+        feed.publish(log.position(), heads);
+    }
+}
+
+impl Then {
+    fn finish(self, shared: &Shared, unit: &Unit, error: Option<&String>) {
+        if let Some(cell) = &self.cell {
+            cell.done.fetch_add(1, Ordering::Release);
+        }
+        match self.reply {
+            Reply::Nobody => {}
+            Reply::Host(done) => {
+                // The waiting thread may have given up; then nobody needs the result.
+                drop(done.send(error.map_or(Ok(()), |why| Err(why.clone()))));
+            }
+            Reply::State { to, call, state } => {
+                shared.in_flight.release(self.bytes);
+                to.state(call, error.map_or(state, |why| State::failed(why.clone())));
+            }
+            Reply::Answer { to, call, plan } => {
+                shared.in_flight.release(self.bytes);
+                let answer = match error {
+                    Some(why) => undecided(why),
+                    None => plan.answer(shared, unit),
+                };
+                to.answer(call, answer);
+            }
+        }
+    }
+}
+
+fn undecided(why: &str) -> Answer {
+    let why = format!("{why}; ask again with the same append id after the store has restarted");
+    Answer { outcome: Outcome::Unknown { why }, duplicate: false }
+}
+
+impl Plan {
+    fn answer(self, shared: &Shared, unit: &Unit) -> Answer {
+        match self {
+            Plan::Outcome(outcome) => Answer { outcome, duplicate: false },
+            Plan::Stored { reason, meta } => match stored(unit) {
+                Some((first, last, hash)) => Answer {
+                    outcome: Outcome::Committed(Committed { first, last, hash, reason, meta }),
+                    duplicate: false,
+                },
+                None => undecided("the records of the append cannot be read back"),
+            },
+            Plan::Earlier { decision, row } => shared.earlier(&row, decision),
+        }
+    }
+}
+
+fn stored(unit: &Unit) -> Option<(Place, Place, Digest)> {
+    let place = |record: &atomic_store_core::record::Record| {
+        let view = RecordView::parse(record.as_bytes()).ok()?;
+        Some((Place { seq: view.seq(), position: view.position() }, view.hash()))
+    };
+    let (first, _) = place(unit.records.first()?)?;
+    let (last, hash) = place(unit.records.last()?)?;
+    Some((first, last, hash))
+}

@@ -1,0 +1,60 @@
+//! Wakes readers when something became durable. It carries numbers only; readers fetch the events
+//! from the log, so a slow one costs no memory here.
+
+use atomic_store_core::{Position, ScopeName, Seq};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// The durable ends of the order over all scopes and of every watched scope.
+pub(crate) struct Feed {
+    order: watch::Sender<Position>,
+    scopes: Mutex<HashMap<ScopeName, watch::Sender<Seq>>>,
+    /// How many scopes are watched, so that the committer passes by without a lock when none is.
+    watched: AtomicUsize,
+}
+
+impl Feed {
+    pub(crate) fn new(position: Position) -> Self {
+        Feed {
+            order: watch::Sender::new(position),
+            scopes: Mutex::default(),
+            watched: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn order(&self) -> watch::Receiver<Position> {
+        self.order.subscribe()
+    }
+
+    pub(crate) fn scope(&self, scope: &ScopeName) -> watch::Receiver<Seq> {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = scopes.entry(scope.clone()).or_insert_with(|| watch::Sender::new(Seq::ZERO));
+        let receiver = sender.subscribe();
+        self.watched.store(scopes.len(), Ordering::SeqCst);
+        receiver
+    }
+
+    /// Tells everybody about one durable group.
+    pub(crate) fn publish<'a>(
+        &self,
+        position: Position,
+        heads: impl Iterator<Item = (&'a ScopeName, Seq)>,
+    ) {
+        if self.watched.load(Ordering::SeqCst) > 0 {
+            let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+            for (scope, head) in heads {
+                let left = scopes.get(scope).is_some_and(|sender| {
+                    sender.send_replace(head);
+                    sender.is_closed()
+                });
+                if left {
+                    scopes.remove(scope);
+                }
+            }
+            self.watched.store(scopes.len(), Ordering::SeqCst);
+        }
+        self.order.send_replace(position);
+    }
+}

@@ -1,0 +1,402 @@
+//! The engine as its callers see it: sessions, embedding programs and tests.
+
+use super::committer::Desk;
+use super::live::Live;
+use super::mailbox::{Letter, MAILBOX_FULL, Refused, as_request_error};
+use super::pool::{Pool, Scheduler};
+use super::registry::Registry;
+use super::reply::ReplyTo;
+use super::shared::Shared;
+use super::system::{Component, SystemEvent, SystemLog};
+use crate::clock::Clock;
+use crate::log::{EventLog, ReadError, ScopeRow};
+use crate::validator::Loader;
+use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::protocol::{RequestError, ScopeInfo, StoreId, StoreStatus};
+use atomic_store_core::record::RecordView;
+use atomic_store_core::{Answer, Append, Limits, Outcome, Overload, Position, ScopeName, Seq};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Scopes that may be in memory beyond the cap while cold ones are leaving.
+const LEAVING_MAX: usize = 1_024;
+/// How often a closing store looks whether it is done.
+const CLOSING_POLL: Duration = Duration::from_millis(1);
+/// Stack of a scope thread beyond what guests may use of it.
+const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Who runs scope loops and the committer.
+pub enum Drive {
+    /// So many threads for scope loops, and one for the committer.
+    Threads(usize),
+    /// The caller: work goes to the scheduler, and [`Engine::commit_turn`] commits. For simulations.
+    Manual(Arc<dyn Scheduler>),
+}
+
+impl Drive {
+    /// Threads for this machine: more than cores, so that stuck guests do not hold up the rest.
+    #[must_use]
+    pub fn for_this_machine() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Drive::Threads((cores * 4).max(8))
+    }
+}
+
+/// The engine of one open store. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) loader: Arc<dyn Loader>,
+    system: Arc<SystemLog>,
+    runtime: Arc<Runtime>,
+}
+
+/// The threads, or the desk on which a simulation commits by hand.
+struct Runtime {
+    pool: Option<Arc<Pool>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    desk: Mutex<Desk>,
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Builds the registry from `$system` and starts the threads.
+    ///
+    /// # Errors
+    /// [`ReadError`] if `$system` cannot be read or threads cannot be started.
+    pub fn open(
+        log: Arc<dyn EventLog>,
+        loader: Arc<dyn Loader>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        drive: Drive,
+    ) -> Result<Engine, ReadError> {
+        let registry = Registry::new(Arc::clone(&loader), Arc::clone(&log));
+        let system = Arc::new(SystemLog::open(&*log, &registry)?);
+        let no_thread = |error: std::io::Error| ReadError::Storage(format!("no thread: {error}"));
+        let (pool, scheduler): (_, Arc<dyn Scheduler>) = match drive {
+            Drive::Manual(scheduler) => (None, scheduler),
+            Drive::Threads(threads) => {
+                let stack = HOST_STACK_BYTES + limits.stack_bytes_max;
+                let pool = Arc::new(Pool::start(threads, stack).map_err(no_thread)?);
+                (Some(Arc::clone(&pool)), pool)
+            }
+        };
+        let shared = Arc::new(Shared::new(log, clock, limits, registry, scheduler));
+        let committer = match &pool {
+            None => None,
+            Some(_) => {
+                let shared = Arc::clone(&shared);
+                let builder = std::thread::Builder::new().name("committer".to_owned());
+                let run = move || shared.committer.run(&shared);
+                Some(builder.spawn(run).map_err(no_thread)?)
+            }
+        };
+        let runtime = Arc::new(Runtime {
+            pool,
+            committer: Mutex::new(committer),
+            desk: Mutex::default(),
+            shared: Arc::clone(&shared),
+        });
+        Ok(Engine { shared, loader, system, runtime })
+    }
+
+    /// The caps of this store.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Identity of this store.
+    #[must_use]
+    pub fn store_id(&self) -> StoreId {
+        self.shared.log.store_id()
+    }
+
+    /// Decides an append. Never blocks; exactly one answer goes to `to`, at once if the append
+    /// cannot be taken. Appends to one scope are decided in the order of the calls.
+    pub fn append(&self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) {
+        let refuse = |outcome| to.answer(call, Answer { outcome, duplicate: false });
+        if let Some(why) = self.shared.read_only() {
+            return refuse(Outcome::ReadOnly { why });
+        }
+        if let Err(invalid) = self.shared.limits.check_append(&append) {
+            return refuse(Outcome::Invalid { field: invalid.field, why: invalid.why });
+        }
+        if !self.shared.log.has_room() {
+            return refuse(Outcome::Overloaded(Overload::Disk));
+        }
+        let bytes = append.proposals.iter().map(atomic_store_core::Proposal::size).sum();
+        if let Err(full) = self.shared.in_flight.admit(bytes) {
+            return refuse(Outcome::Overloaded(full));
+        }
+        let scope = append.scope.clone();
+        self.send(&scope, Letter::Append { append, bytes, to: Arc::clone(to), call });
+    }
+
+    /// Asks the state of a scope's validator. Never blocks; exactly one answer goes to `to`.
+    pub fn query(
+        &self,
+        scope: &ScopeName,
+        name: String,
+        args: Vec<u8>,
+        to: &Arc<dyn ReplyTo>,
+        call: u64,
+    ) {
+        if let Err(invalid) = self.shared.limits.check_query(&name, &args) {
+            let (field, why) = (invalid.field, invalid.why);
+            return to.state(call, Err(RequestError::Invalid { field, why }));
+        }
+        if let Some(why) = self.shared.read_only() {
+            return to.state(call, Err(RequestError::Failed(why)));
+        }
+        let bytes = name.len() + args.len();
+        if let Err(full) = self.shared.in_flight.admit(bytes) {
+            return to.state(call, Err(as_request_error(Outcome::Overloaded(full))));
+        }
+        self.send(scope, Letter::Query { name, args, bytes, to: Arc::clone(to), call });
+    }
+
+    fn send(&self, scope: &ScopeName, mut letter: Letter) {
+        let shared = &self.shared;
+        loop {
+            if shared.live.count() >= shared.limits.instances_max && !self.make_room(scope) {
+                return letter.give_up(shared, Outcome::Overloaded(Overload::Instances));
+            }
+            let cell = shared.live.get_or_start(scope);
+            match cell.send(shared, letter) {
+                Ok(()) => return,
+                Err(Refused::Full(letter)) => return letter.give_up(shared, MAILBOX_FULL),
+                Err(Refused::Closed(back)) => {
+                    // It is evicted but still listed; after this its successor gets the letter.
+                    shared.live.remove(&cell);
+                    letter = back;
+                }
+            }
+        }
+    }
+
+    /// Asks cold scopes to leave when a new one would be too many. False if too many have not left
+    /// yet.
+    fn make_room(&self, scope: &ScopeName) -> bool {
+        let live: &Live = &self.shared.live;
+        if live.contains(scope) {
+            return true;
+        }
+        if live.count() >= self.shared.limits.instances_max + LEAVING_MAX {
+            return false;
+        }
+        for _ in 0..2 {
+            if let Some(cold) = live.cold() {
+                // A full mailbox means that it is not cold; a closed one that it is leaving.
+                drop(cold.send(&self.shared, Letter::Retire));
+            }
+        }
+        true
+    }
+
+    /// Calls `each` with a scope's durable events after `after` up to `through`, each checked
+    /// against the chain. Blocks on the disk. An unknown scope is empty.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`], and from then on the scope takes no appends.
+    pub fn read(
+        &self,
+        scope: &ScopeName,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let result = self.shared.log.scope(scope).and_then(|row| match row {
+            Some(row) if after < row.head => {
+                read_known(&*self.shared.log, &row, after, through, each)
+            }
+            _ => Ok(()),
+        });
+        result.inspect_err(|error| self.shared.sealed.note(error))
+    }
+
+    /// Calls `each` with the durable events of all scopes after a position. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`], and from then on the scope takes no appends.
+    pub fn read_order(
+        &self,
+        after: Position,
+        each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let result = self.shared.log.read_order(after, each);
+        result.inspect_err(|error| self.shared.sealed.note(error))
+    }
+
+    /// Changes whenever events of the scope became durable; its value is then the head.
+    #[must_use]
+    pub fn watch_scope(&self, scope: &ScopeName) -> watch::Receiver<Seq> {
+        self.shared.feed.scope(scope)
+    }
+
+    /// Changes whenever any event became durable.
+    #[must_use]
+    pub fn watch_order(&self) -> watch::Receiver<Position> {
+        self.shared.feed.order()
+    }
+
+    /// What is known about a scope; nothing if it has no events. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn show_scope(&self, scope: &ScopeName) -> Result<Option<ScopeInfo>, ReadError> {
+        match self.shared.log.scope(scope) {
+            Ok(row) => Ok(row.map(|row| self.scope_info(row))),
+            Err(error) => {
+                self.shared.sealed.note(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Scopes by name. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn list_scopes(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ScopeInfo>, ReadError> {
+        let rows = self.shared.log.scopes(prefix, after, limit)?;
+        Ok(rows.into_iter().map(|row| self.scope_info(row)).collect())
+    }
+
+    fn scope_info(&self, row: ScopeRow) -> ScopeInfo {
+        ScopeInfo {
+            binding: self.shared.registry.binding(&row.name),
+            live: self.shared.live.contains(&row.name),
+            sealed: self.shared.sealed.why(&row.name),
+            head: row.head,
+            hash: row.hash,
+            name: row.name,
+        }
+    }
+
+    /// About the store.
+    #[must_use]
+    pub fn status(&self) -> StoreStatus {
+        let shared = &self.shared;
+        StoreStatus {
+            store: shared.log.store_id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            position: shared.log.position(),
+            commits: shared.log.commits(),
+            scopes: shared.log.scope_count(),
+            live: shared.live.count() as u64,
+            in_flight: shared.in_flight.count() as u64,
+            read_only: shared.read_only(),
+        }
+    }
+
+    /// Becomes something once the log has failed: nothing is stored until a restart.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.shared.watch_failure()
+    }
+
+    pub(crate) fn record(
+        &self,
+        event: &SystemEvent,
+        component: Option<Component>,
+    ) -> Result<Seq, RequestError> {
+        let pump = || {
+            if self.runtime.pool.is_none() {
+                self.commit_turn();
+            }
+        };
+        self.system.append(&self.shared, event, component, &pump)
+    }
+
+    /// Commits what waits; false if nothing did. Only with [`Drive::Manual`].
+    pub fn commit_turn(&self) -> bool {
+        let mut desk = self.runtime.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.committer.turn(&self.shared, &mut desk)
+    }
+
+    /// Takes no more appends, decides and commits what waits, saves the states, closes the log.
+    /// Blocks; false if the deadline came first, in which case everything acknowledged is durable
+    /// all the same.
+    #[must_use]
+    pub fn close(&self, deadline: Duration) -> bool {
+        let end = Instant::now() + deadline;
+        self.shared.start_closing();
+        let decided = wait_until(end, || self.shared.in_flight.count() == 0);
+        for cell in self.shared.live.all() {
+            // Whoever is not idle keeps its state in the log, from where it is folded again.
+            drop(cell.send(&self.shared, Letter::Retire));
+        }
+        let idle = decided && wait_until(end, || self.shared.live.count() == 0);
+        self.runtime.stop();
+        let stopped = wait_until(end, || self.runtime.has_stopped());
+        let closed = stopped && self.shared.failure().is_none() && self.shared.log.close().is_ok();
+        idle && closed
+    }
+}
+
+fn wait_until(end: Instant, done: impl Fn() -> bool) -> bool {
+    while !done() {
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(CLOSING_POLL);
+    }
+    true
+}
+
+/// Reads events that must be there.
+fn read_known(
+    log: &dyn EventLog,
+    row: &ScopeRow,
+    after: Seq,
+    through: Seq,
+    each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    let through = through.min(row.head);
+    let mut walk = Walk::after(&row.name, after);
+    let mut stopped = false;
+    log.read(row, &mut walk, through, &mut |view| {
+        let flow = each(view);
+        stopped = flow.is_break();
+        flow
+    })?;
+    if !stopped && walk.head() < through {
+        return Err(ReadError::Damaged {
+            scope: row.name.clone(),
+            seq: walk.head().next(),
+            found: Broken::Short { expected: through, found: walk.head() },
+        });
+    }
+    Ok(())
+}
+
+impl Runtime {
+    fn stop(&self) {
+        if let Some(pool) = &self.pool {
+            pool.stop();
+        }
+        self.shared.committer.stop();
+    }
+
+    fn has_stopped(&self) -> bool {
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pool.as_ref().is_none_or(|pool| pool.has_stopped())
+            && committer.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,106 @@
+//! The scopes in memory, and which of them leaves when there are too many.
+
+use super::mailbox::Cell;
+use atomic_store_core::ScopeName;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Maps of scopes, each with its own lock so that sessions do not queue for one.
+const SHARDS: usize = 16;
+/// How many scopes are looked at to find a cold one.
+const SAMPLE: usize = 8;
+
+/// Scopes in memory by name.
+pub(crate) struct Live {
+    hasher: RandomState,
+    shards: [Mutex<Shard>; SHARDS],
+    count: AtomicUsize,
+    /// Where the search for a cold scope goes on.
+    hand: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    by_name: HashMap<ScopeName, usize>,
+    /// In no order, so that samples can be taken by index.
+    cells: Vec<Arc<Cell>>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Live {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            count: AtomicUsize::new(0),
+            hand: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard_of(&self, name: &ScopeName) -> MutexGuard<'_, Shard> {
+        self.shard((self.hasher.hash_one(name) >> 32) as usize)
+    }
+
+    pub(crate) fn get_or_start(&self, name: &ScopeName) -> Arc<Cell> {
+        let mut shard = self.shard_of(name);
+        if let Some(&index) = shard.by_name.get(name) {
+            return Arc::clone(&shard.cells[index]);
+        }
+        let cell = Arc::new(Cell::new(name.clone()));
+        let index = shard.cells.len();
+        shard.by_name.insert(name.clone(), index);
+        shard.cells.push(Arc::clone(&cell));
+        self.count.fetch_add(1, Ordering::Relaxed);
+        cell
+    }
+
+    pub(crate) fn contains(&self, name: &ScopeName) -> bool {
+        self.shard_of(name).by_name.contains_key(name)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes this very scope out, not a successor of the same name.
+    pub(crate) fn remove(&self, cell: &Arc<Cell>) {
+        let mut shard = self.shard_of(&cell.name);
+        let Some(&index) = shard.by_name.get(&cell.name) else { return };
+        if !Arc::ptr_eq(&shard.cells[index], cell) {
+            return;
+        }
+        shard.by_name.remove(&cell.name);
+        shard.cells.swap_remove(index);
+        if let Some(moved) = shard.cells.get(index).map(|cell| cell.name.clone()) {
+            shard.by_name.insert(moved, index);
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The coldest of a few scopes; a good stand-in for the least recently used of all.
+    pub(crate) fn cold(&self) -> Option<Arc<Cell>> {
+        let start = self.hand.fetch_add(SAMPLE, Ordering::Relaxed);
+        let mut coldest: Option<Arc<Cell>> = None;
+        for n in start..start + SAMPLE * 2 {
+            let shard = self.shard(n);
+            let Some(cell) = shard.cells.get(n / SHARDS % shard.cells.len().max(1)) else {
+                continue;
+            };
+            let turn = |cell: &Arc<Cell>| cell.last_turn.load(Ordering::Relaxed);
+            if coldest.as_ref().is_none_or(|coldest| turn(cell) < turn(coldest)) {
+                coldest = Some(Arc::clone(cell));
+            }
+        }
+        coldest
+    }
+
+    /// All scopes in memory.
+    pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
+        (0..SHARDS).flat_map(|index| self.shard(index).cells.clone()).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! The end of a scope that is decided but not yet durable, and the scope's events as its validator
+//! may see them: the log, then this end.
+
+use crate::log::{Decision, EventLog, ReadError, ScopeRow};
+use crate::validator::History;
+use atomic_store_core::chain::Walk;
+use atomic_store_core::record::{BodyIn, RecordView};
+use atomic_store_core::{AppendId, Seq};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Units that a loop has handed to the committer.
+pub(crate) struct Pending {
+    log: Arc<dyn EventLog>,
+    row: Arc<ScopeRow>,
+    head: AtomicU64,
+    units: Mutex<VecDeque<PendingUnit>>,
+}
+
+struct PendingUnit {
+    /// Which of the scope's units, counted from 1.
+    number: u64,
+    /// What to answer if the same append comes again before this one is durable.
+    decided: Option<(AppendId, Decision)>,
+    /// Copies of the records, for a validator that must be rebuilt or that looks back.
+    records: Vec<Box<[u8]>>,
+}
+
+impl Pending {
+    pub(crate) fn new(log: Arc<dyn EventLog>, row: Arc<ScopeRow>, head: Seq) -> Self {
+        Pending { log, row, head: AtomicU64::new(head.0), units: Mutex::default() }
+    }
+
+    fn units(&self) -> MutexGuard<'_, VecDeque<PendingUnit>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(
+        &self,
+        number: u64,
+        head: Seq,
+        decided: Option<(AppendId, Decision)>,
+        records: Vec<Box<[u8]>>,
+    ) {
+        self.units().push_back(PendingUnit { number, decided, records });
+        self.head.store(head.0, Ordering::Release);
+    }
+
+    /// Forgets the units that are durable.
+    pub(crate) fn forget(&self, done: u64) {
+        let mut units = self.units();
+        while units.front().is_some_and(|unit| unit.number <= done) {
+            units.pop_front();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.units().is_empty()
+    }
+
+    /// What was decided under an id that is not durable yet.
+    pub(crate) fn decision(&self, id: AppendId) -> Option<Decision> {
+        let units = self.units();
+        let mut decided = units.iter().filter_map(|unit| unit.decided.as_ref());
+        decided.find(|(pending, _)| *pending == id).map(|(_, decision)| decision.clone())
+    }
+
+    /// Calls `each` with every event after the walk's head, durable or not.
+    pub(crate) fn replay(
+        &self,
+        walk: &mut Walk,
+        each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let mut stopped = false;
+        self.log.read(&self.row, walk, Seq::MAX, &mut |view| {
+            let flow = each(view);
+            stopped = flow.is_break();
+            flow
+        })?;
+        if stopped {
+            return Ok(());
+        }
+        // Only the loop forgets units, and it is the loop that replays: whatever the log did not
+        // have yet is still here.
+        for record in self.units().iter().flat_map(|unit| &unit.records) {
+            let known = RecordView::parse(record).is_ok_and(|view| view.seq() <= walk.head());
+            if known {
+                continue;
+            }
+            let expected = walk.head().next();
+            let view = walk.step(record).map_err(|found| ReadError::Damaged {
+                scope: self.row.name.clone(),
+                seq: expected,
+                found,
+            })?;
+            if each(view).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl History for Pending {
+    fn head(&self) -> Seq {
+        Seq(self.head.load(Ordering::Acquire))
+    }
+
+    fn read(
+        &self,
+        after: Seq,
+        limit: usize,
+        each: &mut dyn FnMut(&BodyIn<'_>),
+    ) -> Result<(), String> {
+        if limit == 0 || after >= self.head() {
+            return Ok(());
+        }
+        let mut walk = Walk::after(&self.row.name, after);
+        let mut left = limit;
+        let mut problem = None;
+        let result = self.replay(&mut walk, &mut |view| {
+            match view.decode() {
+                Ok(body) => each(&body),
+                Err(error) => {
+                    problem = Some(error.to_string());
+                    return ControlFlow::Break(());
+                }
+            }
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match (problem, result) {
+            (Some(problem), _) => Err(problem),
+            (None, result) => result.map_err(|error| error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
+
+use super::built_in::{AcceptAll, accept_all_digest};
+use super::system::SystemEvent;
+use crate::log::EventLog;
+use crate::validator::{Loader, Rules};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{
+    Binding, Digest, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+};
+use semver::{Version, VersionReq};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+/// Loaded validators and bindings.
+pub(crate) struct Registry {
+    state: RwLock<State>,
+    /// Rises with every change, so that loops notice without a lock.
+    generation: AtomicU64,
+    loader: Arc<dyn Loader>,
+    log: Arc<dyn EventLog>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<Digest, Arc<Entry>>,
+    bindings: BTreeMap<ScopePattern, Binding>,
+}
+
+/// A loaded validator. It is compiled on first use: a start need not wait for rules that nobody
+/// asks for.
+struct Entry {
+    info: RuleInfo,
+    /// The event of `$system` that loaded it: among equal versions the newest counts.
+    seq: Seq,
+    rules: OnceLock<Result<Arc<dyn Rules>, String>>,
+}
+
+/// The rule of a scope.
+pub(crate) struct Ruling {
+    pub(crate) generation: u64,
+    pub(crate) binding: Binding,
+    /// Identity of validator and configuration together: what a snapshot's state depends on.
+    pub(crate) rule: Digest,
+    pub(crate) rules: Arc<dyn Rules>,
+}
+
+impl Registry {
+    pub(crate) fn new(loader: Arc<dyn Loader>, log: Arc<dyn EventLog>) -> Self {
+        let mut state = State::default();
+        if let Some(accept_all) = AcceptAll::new() {
+            let entry = Entry { info: accept_all.info(), seq: Seq::ZERO, rules: OnceLock::new() };
+            // A new cell takes its first value.
+            drop(entry.rules.set(Ok(Arc::new(accept_all))));
+            state.entries.insert(accept_all_digest(), Arc::new(entry));
+        }
+        Registry { state: RwLock::new(state), generation: AtomicU64::new(1), loader, log }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Folds one durable event of `$system`.
+    pub(crate) fn fold(&self, seq: Seq, event: &SystemEvent, rules: Option<Arc<dyn Rules>>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            SystemEvent::ValidatorLoaded(info) => {
+                let entry = Entry { info: info.clone(), seq, rules: OnceLock::new() };
+                if let Some(rules) = rules {
+                    // A new cell takes its first value.
+                    drop(entry.rules.set(Ok(rules)));
+                }
+                state.entries.insert(info.digest, Arc::new(entry));
+            }
+            SystemEvent::ScopeBound { pattern, validator, config } => {
+                let (pattern, validator) = (pattern.clone(), *validator);
+                let config = config.as_ref().map(|config| config.bytes());
+                let binding = Binding { pattern: pattern.clone(), validator, config, seq };
+                state.bindings.insert(pattern, binding);
+            }
+            SystemEvent::ScopeUnbound { pattern } => {
+                state.bindings.remove(pattern);
+            }
+        }
+        drop(state);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The rule of a scope: that of the most specific pattern.
+    ///
+    /// # Errors
+    /// `Invalid` if no pattern covers the scope, `ReadOnly` if its validator cannot be started.
+    pub(crate) fn ruling(&self, scope: &ScopeName) -> Result<Ruling, Outcome> {
+        let generation = self.generation();
+        let Some(binding) = self.binding(scope) else {
+            let why = format!(
+                "no validator is bound to {scope}; bind one, for example: atomic-store validator \
+                 bind '{scope}' {}",
+                super::ACCEPT_ALL
+            );
+            return Err(Outcome::Invalid { field: "scope".to_owned(), why });
+        };
+        let entry = self.read().entries.get(&binding.validator).cloned();
+        let rules = match entry {
+            Some(entry) => entry.rules.get_or_init(|| self.compile(&binding.validator)).clone(),
+            None => Err("it is not loaded".to_owned()),
+        };
+        let rules = rules.map_err(|why| {
+            let why = format!("validator {} of {scope}: {why}", binding.validator.short());
+            Outcome::ReadOnly { why }
+        })?;
+        Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
+    }
+
+    fn compile(&self, digest: &Digest) -> Result<Arc<dyn Rules>, String> {
+        let bytes = self.log.module(digest).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or("its component is missing; load it again")?;
+        self.loader.load(&bytes).map_err(|error| error.to_string())
+    }
+
+    /// The binding that counts for a scope, if any.
+    pub(crate) fn binding(&self, scope: &ScopeName) -> Option<Binding> {
+        let state = self.read();
+        let matching = state.bindings.values().filter(|binding| binding.pattern.matches(scope));
+        matching.max_by_key(|binding| binding.pattern.specificity()).cloned()
+    }
+
+    pub(crate) fn all(&self) -> (Vec<RuleInfo>, Vec<Binding>) {
+        let state = self.read();
+        let mut entries: Vec<_> = state.entries.values().collect();
+        entries.sort_by_key(|entry| entry.seq);
+        let infos = entries.into_iter().map(|entry| entry.info.clone()).collect();
+        (infos, state.bindings.values().cloned().collect())
+    }
+
+    pub(crate) fn info(&self, digest: &Digest) -> Option<RuleInfo> {
+        self.read().entries.get(digest).map(|entry| entry.info.clone())
+    }
+
+    pub(crate) fn bindings_of(&self, digest: &Digest) -> Vec<Binding> {
+        let state = self.read();
+        state.bindings.values().filter(|binding| binding.validator == *digest).cloned().collect()
+    }
+
+    pub(crate) fn has_binding(&self, pattern: &ScopePattern) -> bool {
+        self.read().bindings.contains_key(pattern)
+    }
+
+    /// Refuses one more validator or binding than allowed.
+    pub(crate) fn check_room(&self, limits: &Limits) -> Result<(), RequestError> {
+        let state = self.read();
+        let full = |field: &str, max: usize| RequestError::Invalid {
+            field: field.to_owned(),
+            why: format!("the store holds {max} already, which is the most it may"),
+        };
+        if state.entries.len() > limits.components_max {
+            return Err(full("validators", limits.components_max));
+        }
+        if state.bindings.len() >= limits.bindings_max {
+            return Err(full("bindings", limits.bindings_max));
+        }
+        Ok(())
+    }
+
+    /// The validator that a person means.
+    pub(crate) fn find(&self, which: &ValidatorRef) -> Result<RuleInfo, RequestError> {
+        let state = self.read();
+        let mut found: Vec<_> = match which {
+            ValidatorRef::Digest(digits) => {
+                let entries = state.entries.values();
+                entries.filter(|e| e.info.digest.to_string().starts_with(digits)).collect()
+            }
+            ValidatorRef::Named { name, version } => {
+                let wanted = requirement(version.as_deref())?;
+                let named = state.entries.values().filter(|e| e.info.description.name == *name);
+                named.filter(|e| version_of(&e.info).is_some_and(|v| wanted.matches(&v))).collect()
+            }
+        };
+        found.sort_by_key(|entry| (version_of(&entry.info), entry.seq));
+        let exact = matches!(which, ValidatorRef::Named { .. }) || found.len() < 2;
+        match found.last() {
+            Some(entry) if exact => Ok(entry.info.clone()),
+            Some(_) => Err(RequestError::NotFound(format!(
+                "{which} fits {} validators; give more digits",
+                found.len()
+            ))),
+            None => Err(RequestError::NotFound(format!(
+                "no validator {which} is loaded; see: atomic-store validator list"
+            ))),
+        }
+    }
+}
+
+/// `1` and `1.2` mean the newest that begins so; `1.2.0` means exactly that one.
+fn requirement(version: Option<&str>) -> Result<VersionReq, RequestError> {
+    let Some(version) = version else { return Ok(VersionReq::STAR) };
+    let exact = Version::parse(version).is_ok();
+    let text = if exact { format!("={version}") } else { format!("{version}.*") };
+    VersionReq::parse(&text).map_err(|error| RequestError::Invalid {
+        field: "validator".to_owned(),
+        why: format!("{version:?} is not a version such as 1, 1.2 or 1.2.0: {error}"),
+    })
+}
+
+fn version_of(info: &RuleInfo) -> Option<Version> {
+    Version::parse(&info.description.version).ok()
+}
+
+fn rule_of(binding: &Binding) -> Digest {
+    let mut bytes = binding.validator.0.to_vec();
+    if let Some(config) = &binding.config {
+        bytes.push(1);
+        bytes.extend_from_slice(config);
+    }
+    Digest::of(&bytes)
+}

@@ -1,0 +1,409 @@
+//! The loop of one scope: decides one append after another.
+//!
+//! It does not wait for the disk. The next append is judged on top of what was accepted but is not
+//! durable yet; answers leave in the same order, once it is. As a failed commit ends the store,
+//! nothing here is ever rolled back.
+
+use super::committer::{Item, Plan};
+use super::mailbox::Cell;
+use super::pending::Pending;
+use super::registry::Ruling;
+use super::reply::{ReplyTo, State};
+use super::shared::Shared;
+use crate::log::{Decision, ScopeRow, Snapshot, Unit};
+use crate::validator::{Acceptance, Validator, Verdict};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
+use atomic_store_core::{
+    Answer, Append, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Proposal, ScopeId,
+    ScopeName, Seq, chain,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the loop knows about its scope.
+pub(crate) struct ScopeLoop {
+    row: Arc<ScopeRow>,
+    loaded: Option<Loaded>,
+    /// Units handed to the committer so far.
+    handed: u64,
+}
+
+/// A scope whose place in the log is known.
+pub(crate) struct Loaded {
+    pub(crate) head: Seq,
+    pub(crate) hash: Digest,
+    /// The store's time of the last event; times of a scope never fall.
+    pub(crate) host_ms: u64,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) ruling: Option<Ruling>,
+    pub(crate) instance: Option<Box<dyn Validator>>,
+    /// Events applied since the last snapshot.
+    pub(crate) unsaved: u64,
+}
+
+/// An append, decided.
+struct Decided {
+    records: Vec<Record>,
+    decision: Decision,
+    plan: Plan,
+    host_ms: u64,
+}
+
+impl ScopeLoop {
+    pub(crate) fn new(name: &ScopeName) -> Self {
+        let hash = chain::genesis(name);
+        let row = ScopeRow { id: ScopeId(0), name: name.clone(), head: Seq::ZERO, hash };
+        ScopeLoop { row: Arc::new(row), loaded: None, handed: 0 }
+    }
+
+    pub(crate) fn row(&self) -> &Arc<ScopeRow> {
+        &self.row
+    }
+
+    /// Decides an append and puts what came of it on the way to the committer, or answers at once
+    /// if there was nothing to decide.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one letter, and where it goes")]
+    pub(crate) fn append(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        append: Append,
+        bytes: usize,
+        to: Arc<dyn ReplyTo>,
+        call: u64,
+        items: &mut Vec<Item>,
+    ) {
+        let decided = match self.decide(shared, cell, &append) {
+            Ok(decided) => decided,
+            Err(undecided) => {
+                shared.in_flight.release(bytes);
+                return to.answer(call, Answer { outcome: undecided, duplicate: false });
+            }
+        };
+        let at = self.advance(&append, &decided);
+        let duplicate = matches!(decided.plan, Plan::Earlier { .. });
+        let unit = Unit {
+            scope: Arc::clone(&self.row),
+            at,
+            records: decided.records,
+            decision: (!duplicate).then_some((append.id, decided.decision)),
+            snapshot: None,
+            module: None,
+            host_ms: decided.host_ms,
+        };
+        self.handed += 1;
+        items.push(Item::append(cell, unit, bytes, to, call, decided.plan));
+        self.save_when_due(shared, cell, items);
+    }
+
+    /// Moves the head behind the decided events, and remembers them until they are durable. Returns
+    /// the head before.
+    fn advance(&mut self, append: &Append, decided: &Decided) -> Seq {
+        let Some(loaded) = &mut self.loaded else { return Seq::ZERO };
+        let at = loaded.head;
+        if let Some(last) = decided.records.last() {
+            let events = decided.records.len() as u64;
+            loaded.head = at.plus(events);
+            loaded.hash = last.hash();
+            loaded.host_ms = decided.host_ms;
+            loaded.unsaved += events;
+        }
+        let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
+        let decision = (append.id, decided.decision.clone());
+        loaded.pending.push(self.handed + 1, loaded.head, Some(decision), copies);
+        at
+    }
+
+    /// The order of checks: log readable, decided before, head as expected, a validator there, its
+    /// verdict. `Err` is an outcome that is no decision.
+    fn decide(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        append: &Append,
+    ) -> Result<Decided, Outcome> {
+        self.load(shared, cell)?;
+        let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
+        if append.repeated
+            && let Some(decision) = earlier(shared, &self.row, loaded, append)?
+        {
+            let plan = Plan::Earlier { decision: decision.clone(), row: Arc::clone(&self.row) };
+            return Ok(Decided { records: Vec::new(), decision, plan, host_ms: loaded.host_ms });
+        }
+        let host_ms = shared.clock.now_ms().max(loaded.host_ms);
+        if let ExpectedHead::Exactly(expected) = append.expected_head
+            && expected != loaded.head
+        {
+            let (expected, actual) = (append.expected_head, loaded.head);
+            return Ok(nothing(Outcome::HeadMismatch { expected, actual }, host_ms));
+        }
+        loaded.ready(shared, &self.row)?;
+        let host_ms = host_ms.max(loaded.host_ms);
+        Ok(match loaded.judge(shared, append, host_ms) {
+            Ok(decided) => decided,
+            Err(fault) => {
+                // An instance that faulted is in no known state; the next append gets a new one.
+                loaded.instance = None;
+                nothing(fault_outcome(shared, fault), host_ms)
+            }
+        })
+    }
+
+    /// Finds the scope in the log, once, and forgets what has become durable since the last letter.
+    fn load(&mut self, shared: &Arc<Shared>, cell: &Arc<Cell>) -> Result<(), Outcome> {
+        if let Some(why) = shared.sealed.why(&self.row.name) {
+            self.loaded = None;
+            return Err(Outcome::ReadOnly { why });
+        }
+        if let Some(loaded) = &self.loaded {
+            loaded.pending.forget(cell.done.load(Ordering::Acquire));
+            return Ok(());
+        }
+        let found = shared.log.scope(&self.row.name).map_err(|error| {
+            shared.sealed.note(&error);
+            Outcome::ReadOnly { why: error.to_string() }
+        })?;
+        self.row = Arc::new(found.unwrap_or_else(|| ScopeRow {
+            id: shared.log.new_scope_id(),
+            name: self.row.name.clone(),
+            head: Seq::ZERO,
+            hash: chain::genesis(&self.row.name),
+        }));
+        let (log, row) = (Arc::clone(&shared.log), Arc::clone(&self.row));
+        self.loaded = Some(Loaded {
+            head: self.row.head,
+            hash: self.row.hash,
+            host_ms: 0,
+            pending: Arc::new(Pending::new(log, row, self.row.head)),
+            ruling: None,
+            instance: None,
+            unsaved: 0,
+        });
+        Ok(())
+    }
+
+    /// Answers a question from the state.
+    pub(crate) fn query(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        name: &str,
+        args: &[u8],
+    ) -> Result<State, RequestError> {
+        self.handed += 1;
+        let number = self.handed;
+        let answer = self.ask(shared, cell, name, args);
+        if let Some(loaded) = &self.loaded {
+            loaded.pending.push(number, loaded.head, None, Vec::new());
+        }
+        answer.map_err(super::mailbox::as_request_error)
+    }
+
+    fn ask(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        name: &str,
+        args: &[u8],
+    ) -> Result<State, Outcome> {
+        self.load(shared, cell)?;
+        let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
+        loaded.ready(shared, &self.row)?;
+        let instance = loaded.instance.as_mut().ok_or_else(unloaded)?;
+        match instance.query(name, args) {
+            Ok(answer) => Ok(State { head: loaded.head, answer }),
+            Err(Fault { kind, detail }) => {
+                loaded.instance = None;
+                let why = format!("the validator did not answer ({}): {detail}", kind.word());
+                Err(Outcome::ReadOnly { why })
+            }
+        }
+    }
+
+    /// Saves the state and drops everything, unless some of it is not durable yet: a successor must
+    /// find all of it in the log. False in that case.
+    pub(crate) fn retire(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        items: &mut Vec<Item>,
+    ) -> bool {
+        let Some(loaded) = &self.loaded else { return true };
+        loaded.pending.forget(cell.done.load(Ordering::Acquire));
+        if !loaded.pending.is_empty() {
+            return false;
+        }
+        if loaded.unsaved > 0 {
+            self.save(shared, cell, items);
+        }
+        self.loaded = None;
+        true
+    }
+
+    fn save_when_due(&mut self, shared: &Shared, cell: &Arc<Cell>, items: &mut Vec<Item>) {
+        let unsaved = self.loaded.as_ref().map_or(0, |loaded| loaded.unsaved);
+        if unsaved >= shared.limits.snapshot_events {
+            self.save(shared, cell, items);
+        }
+    }
+
+    /// Hands a snapshot to the committer. A validator that gives none is folded from its events.
+    fn save(&mut self, shared: &Shared, cell: &Arc<Cell>, items: &mut Vec<Item>) {
+        let Some(loaded) = &mut self.loaded else { return };
+        loaded.unsaved = 0;
+        let (Some(ruling), Some(instance)) = (&loaded.ruling, &mut loaded.instance) else { return };
+        if !ruling.rules.folds() {
+            return;
+        }
+        match instance.snapshot() {
+            Ok(None) => {}
+            Ok(Some(state)) => {
+                let mut unit = Unit::bare(Arc::clone(&self.row));
+                let (seq, hash, host_ms) = (loaded.head, loaded.hash, loaded.host_ms);
+                unit.snapshot = Some(Snapshot { rule: ruling.rule, seq, hash, host_ms, state });
+                unit.host_ms = shared.clock.now_ms();
+                self.handed += 1;
+                loaded.pending.push(self.handed, loaded.head, None, Vec::new());
+                items.push(Item::silent(cell, unit));
+            }
+            Err(Fault { kind, detail }) => {
+                let (scope, kind) = (&self.row.name, kind.word());
+                tracing::warn!(%scope, kind, detail, "no snapshot: the validator did not give one");
+                loaded.instance = None;
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// Asks the validator, lets it fold what it accepted, and makes records of it. Nothing is
+    /// handed on before the fold has returned, so a fault costs this append only.
+    fn judge(&mut self, shared: &Shared, append: &Append, host_ms: u64) -> Result<Decided, Fault> {
+        let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
+            return Err(bad_output("there is no instance"));
+        };
+        let acceptances = match instance.validate(&append.proposals, host_ms)? {
+            Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
+            Verdict::Accepted(acceptances) => acceptances,
+        };
+        if acceptances.len() != append.proposals.len() {
+            return Err(bad_output("it did not answer with one acceptance for each proposal"));
+        }
+        let events = accepted(&append.proposals, &acceptances);
+        if events.len() > shared.limits.append_events_max {
+            return Err(bad_output("it wants more events stored than one append may hold"));
+        }
+        let mut bodies = Vec::with_capacity(events.len());
+        let mut records = Vec::with_capacity(events.len());
+        let mut hash = self.hash;
+        for (n, (event, caller_ms)) in events.into_iter().enumerate() {
+            let seq = self.head.plus(n as u64 + 1);
+            let body = Body {
+                seq,
+                kind: event.kind.as_str(),
+                content_type: event.content_type.clone(),
+                payload: event.payload.as_slice(),
+                keys: event.keys.as_slice(),
+                triggers: event.triggers.as_slice(),
+                metadata: event.metadata.as_slice(),
+                caller_ms,
+                host_ms,
+                append_id: append.id,
+                validator: ruling.binding.validator,
+                binding: ruling.binding.seq,
+            };
+            let record =
+                Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
+            hash = record.hash();
+            records.push(record);
+            bodies.push(as_folded(body));
+        }
+        let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
+        if records.is_empty() {
+            return Ok(nothing(Outcome::Noop { reason }, host_ms));
+        }
+        instance.apply(&bodies)?;
+        let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
+        let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
+        let decision =
+            Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
+        Ok(Decided { records, decision, plan: Plan::Stored { reason, meta }, host_ms })
+    }
+}
+
+/// The events to store: the proposals, or what the validator put in their place.
+fn accepted<'a>(
+    proposals: &'a [Proposal],
+    acceptances: &'a [Acceptance],
+) -> Vec<(&'a Proposal, Option<u64>)> {
+    let mut events = Vec::with_capacity(proposals.len());
+    for (proposal, acceptance) in proposals.iter().zip(acceptances) {
+        match &acceptance.instead {
+            None => events.push((proposal, proposal.caller_ms)),
+            Some(instead) => {
+                events.extend(instead.iter().map(|event| (event, proposal.caller_ms)));
+            }
+        }
+    }
+    events
+}
+
+/// The form in which a validator folds an event; the same as when it is replayed from the log.
+fn as_folded<'a>(body: Body<'a, &'a [Key], &'a [(String, String)]>) -> BodyIn<'a> {
+    let keys = |keys: &'a [Key]| keys.iter().map(|k| KeyIn { kind: &k.kind, id: &k.id }).collect();
+    Body {
+        seq: body.seq,
+        kind: body.kind,
+        content_type: body.content_type,
+        payload: body.payload,
+        keys: keys(body.keys),
+        triggers: keys(body.triggers),
+        metadata: body
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        caller_ms: body.caller_ms,
+        host_ms: body.host_ms,
+        append_id: body.append_id,
+        validator: body.validator,
+        binding: body.binding,
+    }
+}
+
+/// What was decided under this id before: on the way to the disk, or on it.
+fn earlier(
+    shared: &Shared,
+    row: &ScopeRow,
+    loaded: &Loaded,
+    append: &Append,
+) -> Result<Option<Decision>, Outcome> {
+    if let Some(decision) = loaded.pending.decision(append.id) {
+        return Ok(Some(decision));
+    }
+    shared
+        .log
+        .decision(&row.name, append.id, shared.clock.now_ms())
+        .map_err(|error| Outcome::Unknown { why: error.to_string() })
+}
+
+fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
+    let decision = Decision::Nothing(outcome.clone());
+    Decided { records: Vec::new(), decision, plan: Plan::Outcome(outcome), host_ms }
+}
+
+pub(crate) fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
+    match fault.kind {
+        FaultKind::Timeout => Outcome::TimedOut { after_ms: shared.limits.call_ms_max },
+        _ => Outcome::Faulted(fault),
+    }
+}
+
+fn bad_output(detail: impl Into<String>) -> Fault {
+    Fault { kind: FaultKind::BadOutput, detail: detail.into() }
+}
+
+fn unloaded() -> Outcome {
+    Outcome::Unknown { why: "the scope is not loaded".to_owned() }
+}

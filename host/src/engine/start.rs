@@ -1,0 +1,207 @@
+//! Makes a scope ready to judge: finds its rule, starts an instance, folds the log into it.
+
+use super::registry::Ruling;
+use super::scope_loop::{Loaded, fault_outcome};
+use super::shared::Shared;
+use crate::log::{ReadError, ScopeRow, Snapshot};
+use crate::validator::{Start, StartError, Validator};
+use atomic_store_core::chain::Walk;
+use atomic_store_core::record::RecordView;
+use atomic_store_core::{Fault, Outcome, Seq};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Events folded in one call. Fewer calls are cheaper; more would only need more memory.
+const BATCH_EVENTS: usize = 256;
+/// Bytes folded in one call, once it holds an event.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Why a scope could not be made ready.
+enum NotReady {
+    Read(ReadError),
+    Fault(Fault),
+    Declined(String),
+}
+
+impl Loaded {
+    /// After this there is a rule and an instance with the state of the head. The rule is looked up
+    /// again whenever a binding changed anywhere; the instance is kept if the rule is the same.
+    pub(crate) fn ready(&mut self, shared: &Arc<Shared>, row: &ScopeRow) -> Result<(), Outcome> {
+        let generation = shared.registry.generation();
+        if self.ruling.as_ref().is_none_or(|ruling| ruling.generation != generation) {
+            let ruling = shared.registry.ruling(&row.name)?;
+            if self.ruling.as_ref().is_none_or(|before| before.rule != ruling.rule) {
+                self.instance = None;
+            }
+            self.ruling = Some(ruling);
+        }
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        let Some(ruling) = &self.ruling else { return Ok(()) };
+        match self.start(shared, row, ruling) {
+            Ok((instance, host_ms, folded)) => {
+                self.instance = Some(instance);
+                self.host_ms = self.host_ms.max(host_ms);
+                self.unsaved = folded;
+                Ok(())
+            }
+            Err(NotReady::Read(error)) => {
+                shared.sealed.note(&error);
+                Err(Outcome::ReadOnly { why: error.to_string() })
+            }
+            Err(NotReady::Declined(why)) => {
+                let why = format!(
+                    "its validator declined to start: {why}; bind another, or another config"
+                );
+                Err(Outcome::ReadOnly { why })
+            }
+            Err(NotReady::Fault(mut fault)) => {
+                fault.detail = format!("while folding the scope's events: {}", fault.detail);
+                Err(fault_outcome(shared, fault))
+            }
+        }
+    }
+
+    /// An instance with the state of the head, the time of the last event, and how many events had
+    /// to be folded.
+    fn start(
+        &self,
+        shared: &Shared,
+        row: &ScopeRow,
+        ruling: &Ruling,
+    ) -> Result<(Box<dyn Validator>, u64, u64), NotReady> {
+        if !ruling.rules.folds() {
+            let instance = self.instance(row, ruling, None)?;
+            return Ok((instance, self.last_host_ms(row)?, 0));
+        }
+        let snapshot = match self.head {
+            Seq::ZERO => None,
+            head => shared.log.snapshot(row.id, &ruling.rule, head).map_err(NotReady::Read)?,
+        };
+        if let Some(snapshot) = snapshot {
+            match self.instance(row, ruling, Some(&snapshot)) {
+                Ok(instance) => {
+                    let walk = Walk::from(snapshot.seq, snapshot.hash);
+                    return self.fold(instance, walk, snapshot.host_ms);
+                }
+                Err(error) => {
+                    let (scope, seq) = (&row.name, snapshot.seq);
+                    let why = error.describe();
+                    tracing::warn!(%scope, %seq, why, "snapshot refused; folding all events");
+                }
+            }
+        }
+        self.fold(self.instance(row, ruling, None)?, Walk::from_start(&row.name), 0)
+    }
+
+    fn instance(
+        &self,
+        row: &ScopeRow,
+        ruling: &Ruling,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Box<dyn Validator>, NotReady> {
+        let start = Start {
+            scope: &row.name,
+            config: ruling.binding.config.as_deref(),
+            snapshot: snapshot.map(|snapshot| snapshot.state.as_slice()),
+            history: Arc::clone(&self.pending) as _,
+        };
+        ruling.rules.start(start).map_err(|error| match error {
+            StartError::Declined(why) => NotReady::Declined(why),
+            StartError::Fault(fault) => NotReady::Fault(fault),
+        })
+    }
+
+    fn fold(
+        &self,
+        mut instance: Box<dyn Validator>,
+        mut walk: Walk,
+        host_ms: u64,
+    ) -> Result<(Box<dyn Validator>, u64, u64), NotReady> {
+        let start = walk.head();
+        let mut batch = Batch { host_ms, ..Batch::default() };
+        let mut fault = None;
+        let read = self.pending.replay(&mut walk, &mut |view| {
+            batch.push(view);
+            if batch.is_full()
+                && let Err(error) = batch.apply(&mut *instance)
+            {
+                fault = Some(error);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        read.map_err(NotReady::Read)?;
+        if let Some(fault) = fault {
+            return Err(NotReady::Fault(fault));
+        }
+        batch.apply(&mut *instance).map_err(NotReady::Fault)?;
+        Ok((instance, batch.host_ms, walk.head().0 - start.0))
+    }
+
+    /// The store's time of the last event, for rules that fold nothing.
+    fn last_host_ms(&self, row: &ScopeRow) -> Result<u64, NotReady> {
+        if self.head == Seq::ZERO {
+            return Ok(0);
+        }
+        let mut walk = Walk::after(&row.name, Seq(self.head.0 - 1));
+        let mut host_ms = 0;
+        let read = self.pending.replay(&mut walk, &mut |view| {
+            host_ms = view.decode().map_or(0, |body| body.host_ms);
+            ControlFlow::Continue(())
+        });
+        read.map_err(NotReady::Read)?;
+        Ok(host_ms)
+    }
+}
+
+impl NotReady {
+    fn describe(&self) -> String {
+        match self {
+            NotReady::Read(error) => error.to_string(),
+            NotReady::Declined(why) => why.clone(),
+            NotReady::Fault(fault) => format!("{}: {}", fault.kind.word(), fault.detail),
+        }
+    }
+}
+
+/// Records copied together so that many are folded in one call.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    host_ms: u64,
+}
+
+impl Batch {
+    fn push(&mut self, view: RecordView<'_>) {
+        self.bytes.extend_from_slice(view.as_bytes());
+        self.ends.push(self.bytes.len());
+    }
+
+    fn is_full(&self) -> bool {
+        self.ends.len() >= BATCH_EVENTS || self.bytes.len() >= BATCH_BYTES
+    }
+
+    fn apply(&mut self, instance: &mut dyn Validator) -> Result<(), Fault> {
+        let mut bodies = Vec::with_capacity(self.ends.len());
+        let mut start = 0;
+        for &end in &self.ends {
+            let body = RecordView::parse(&self.bytes[start..end]).and_then(|view| view.decode());
+            bodies.push(body.map_err(|error| Fault {
+                kind: atomic_store_core::FaultKind::BadOutput,
+                detail: format!("an event of the log cannot be read: {error}"),
+            })?);
+            start = end;
+        }
+        if let Some(last) = bodies.last() {
+            self.host_ms = self.host_ms.max(last.host_ms);
+            instance.apply(&bodies)?;
+        }
+        drop(bodies);
+        self.bytes.clear();
+        self.ends.clear();
+        Ok(())
+    }
+}

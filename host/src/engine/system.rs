@@ -1,0 +1,177 @@
+//! The store's own log: what was loaded and bound, as events of `$system` in a chain of its own.
+
+use super::committer::Item;
+use super::registry::Registry;
+use super::shared::Shared;
+use crate::log::{EventLog, ReadError, ScopeRow, Unit};
+use crate::validator::Rules;
+use atomic_store_core::chain::{self, Walk};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::record::{Body, Record};
+use atomic_store_core::{AppendId, ContentType, Digest, RuleInfo, ScopeName, ScopePattern, Seq};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+/// What the store did. JSON, so that people can read `$system`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub(crate) enum SystemEvent {
+    /// A component was admitted; its bytes were stored in the same commit.
+    ValidatorLoaded(RuleInfo),
+    /// A validator judges scopes from here on.
+    ScopeBound { pattern: ScopePattern, validator: Digest, config: Option<ConfigText> },
+    /// No validator of this pattern any more.
+    ScopeUnbound { pattern: ScopePattern },
+}
+
+/// A component that was just admitted: what it compiled to, and its bytes.
+pub(crate) type Component = (Arc<dyn Rules>, Arc<[u8]>);
+
+/// A configuration: as text where it is text, otherwise as hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ConfigText {
+    Text(String),
+    Hex(String),
+}
+
+impl ConfigText {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => ConfigText::Text(text.to_owned()),
+            Err(_) => ConfigText::Hex(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            ConfigText::Text(text) => text.as_bytes().to_vec(),
+            ConfigText::Hex(digits) => (0..digits.len() / 2)
+                .filter_map(|n| u8::from_str_radix(digits.get(n * 2..n * 2 + 2)?, 16).ok())
+                .collect(),
+        }
+    }
+}
+
+impl SystemEvent {
+    fn kind(&self) -> &'static str {
+        match self {
+            SystemEvent::ValidatorLoaded(_) => "validator-loaded",
+            SystemEvent::ScopeBound { .. } => "scope-bound",
+            SystemEvent::ScopeUnbound { .. } => "scope-unbound",
+        }
+    }
+}
+
+/// The end of `$system`. Its lock makes the host's own appends one at a time.
+pub(crate) struct SystemLog {
+    end: Mutex<End>,
+}
+
+struct End {
+    row: Arc<ScopeRow>,
+    head: Seq,
+    hash: Digest,
+    host_ms: u64,
+}
+
+impl SystemLog {
+    /// Reads `$system` and folds it into the registry.
+    pub(crate) fn open(log: &dyn EventLog, registry: &Registry) -> Result<Self, ReadError> {
+        let name = ScopeName::system();
+        let mut end = End {
+            head: Seq::ZERO,
+            hash: chain::genesis(&name),
+            host_ms: 0,
+            row: Arc::new(ScopeRow {
+                id: atomic_store_core::ScopeId(0),
+                hash: chain::genesis(&name),
+                head: Seq::ZERO,
+                name: name.clone(),
+            }),
+        };
+        match log.scope(&name)? {
+            None => {
+                let mut row = (*end.row).clone();
+                row.id = log.new_scope_id();
+                end.row = Arc::new(row);
+            }
+            Some(row) => {
+                let mut walk = Walk::from_start(&name);
+                let mut problem = None;
+                log.read(&row, &mut walk, Seq::MAX, &mut |view| {
+                    let event = view.decode().map_err(|error| error.to_string()).and_then(|body| {
+                        let event = serde_json::from_slice(body.payload);
+                        Ok((body.host_ms, event.map_err(|error| error.to_string())?))
+                    });
+                    match event {
+                        Ok((host_ms, event)) => {
+                            end.host_ms = host_ms;
+                            registry.fold(view.seq(), &event, None);
+                            ControlFlow::Continue(())
+                        }
+                        Err(why) => {
+                            problem = Some(format!("event {} of $system: {why}", view.seq()));
+                            ControlFlow::Break(())
+                        }
+                    }
+                })?;
+                if let Some(problem) = problem {
+                    return Err(ReadError::DamagedIndex(problem));
+                }
+                end.head = row.head;
+                end.hash = row.hash;
+                end.row = Arc::new(row);
+            }
+        }
+        Ok(SystemLog { end: Mutex::new(end) })
+    }
+
+    /// Makes an event durable, then folds it. `pump` drives the committer while this thread waits,
+    /// in a simulation; elsewhere it does nothing.
+    pub(crate) fn append(
+        &self,
+        shared: &Shared,
+        event: &SystemEvent,
+        component: Option<Component>,
+        pump: &dyn Fn(),
+    ) -> Result<Seq, RequestError> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let payload = serde_json::to_vec(event).map_err(|error| failed(&error))?;
+        let seq = end.head.next();
+        let host_ms = shared.clock.now_ms().max(end.host_ms);
+        let body = Body {
+            seq,
+            kind: event.kind(),
+            content_type: ContentType::Json,
+            payload: &payload,
+            keys: &[][..],
+            triggers: &[][..],
+            metadata: &[][..],
+            caller_ms: None,
+            host_ms,
+            append_id: AppendId::default(),
+            validator: Digest::default(),
+            binding: Seq::ZERO,
+        };
+        let record = Record::encode(&end.hash, &body).map_err(|error| failed(&error))?;
+        let hash = record.hash();
+        let mut unit = Unit::bare(Arc::clone(&end.row));
+        unit.at = end.head;
+        unit.records = vec![record];
+        unit.host_ms = host_ms;
+        unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
+        let (done, waiting) = mpsc::sync_channel(1);
+        shared.committer.hand(&mut vec![Item::host(unit, done)]);
+        pump();
+        waiting.recv().map_err(|error| failed(&error))?.map_err(RequestError::Failed)?;
+        (end.head, end.hash, end.host_ms) = (seq, hash, host_ms);
+        shared.registry.fold(seq, event, component.map(|(rules, _)| rules));
+        Ok(seq)
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> RequestError {
+    RequestError::Failed(error.to_string())
+}
