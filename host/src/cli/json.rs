@@ -9,7 +9,7 @@ use atomic_store_core::{
     Answer, AppendId, Binding, Committed, ContentType, Digest, Event, ExpectedHead, Key, Outcome,
     Reason, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorName,
 };
-use serde::ser::SerializeMap as _;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};

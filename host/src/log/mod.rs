@@ -4,6 +4,10 @@
 //! read. Every read of a scope's events is checked against the chain; what does not fit is
 //! [`ReadError::Damaged`], never a wrong event and never a silent hole.
 
+mod fjall_bare;
+
+pub use fjall_bare::{BareCommits, bare_group_commit};
+
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
