@@ -5,6 +5,7 @@
 //!
 //! `SEED=n` repeats a run, `SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(unreachable_pub, reason = "modules of a test have no public face")]
 
 mod sim;
 
