@@ -7,6 +7,7 @@ use atomic_store::plugin::WasmLoader;
 use atomic_store::validator::{AdmitError, Loader};
 use atomic_store_core::{Digest, Limits};
 use guests::{Events, guest, proposal, start};
+use std::io::Write as _;
 
 fn loader() -> WasmLoader {
     WasmLoader::new(Limits::default()).unwrap()
@@ -238,7 +239,8 @@ fn mutated_components_are_refused_or_work_within_their_limits() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
             as u64
     });
-    println!("run again with SEED={seed}");
+    // Past the test harness, which would keep it to itself if the process ended.
+    writeln!(std::io::stderr(), "mutations: run again with SEED={seed}").unwrap();
     let limits = Limits { call_fuel_max: 1_000_000, call_ms_max: 200, ..Limits::default() };
     let loader = WasmLoader::new(limits).unwrap();
     let originals = [guest().component(), guest().module()];
