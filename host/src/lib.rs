@@ -6,4 +6,5 @@ pub mod engine;
 pub mod log;
 pub mod plugin;
 pub mod server;
+pub mod store;
 pub mod validator;

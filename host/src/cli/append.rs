@@ -3,9 +3,9 @@
 use super::args::Global;
 use super::connect::{Missing, connect};
 use super::failure::Failure;
-use super::json::ProposalJson;
+use super::json::{AnswerJson, ProposalJson};
 use super::output::Out;
-use super::{exit, input, json};
+use super::{exit, input};
 use atomic_store_core::{
     Answer, Append, AppendId, ContentType, ExpectedHead, Key, Outcome, Proposal, ScopeName, Seq,
 };
@@ -82,7 +82,7 @@ pub(crate) async fn run(global: &Global, args: AppendArgs, out: &mut Out) -> Res
     };
     let answer = connection.client.append(append).await?;
     let shown = match out.json() {
-        true => out.document(&json::answer(&args.scope, id, &answer)),
+        true => out.document(&AnswerJson(&args.scope, id, &answer)),
         false => show(&args.scope, &answer, out),
     };
     shown.and(connection.close().await).and(code(&answer.outcome, id))

@@ -6,10 +6,10 @@
 use super::text;
 use atomic_store_core::protocol::{ScopeInfo, StoreStatus, VerifyReport};
 use atomic_store_core::{
-    Answer, AppendId, Binding, Committed, ContentType, Event, Key, Outcome, Place, Reason,
-    RuleInfo, ScopeName,
+    Answer, AppendId, Binding, Committed, ContentType, Digest, Event, ExpectedHead, Key, Outcome,
+    Reason, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorName,
 };
-use serde::ser::SerializeMap as _;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -167,104 +167,209 @@ pub(crate) struct ProposalJson<'a> {
 }
 
 /// The answer to an append.
-pub(crate) fn answer(scope: &ScopeName, id: AppendId, answer: &Answer) -> Value {
-    let mut value = json!({
-        "outcome": answer.outcome.word(),
-        "scope": scope,
-        "id": id.to_string(),
-        "duplicate": answer.duplicate,
-    });
-    let more = match &answer.outcome {
-        Outcome::Committed(committed) => committed_json(committed),
-        Outcome::Noop { reason } => json!({ "reason": reason }),
-        Outcome::Rejected(refusal) => json!({
-            "index": refusal.index,
-            "reasons": refusal.reasons.iter().map(reason).collect::<Vec<_>>(),
-            "meta": refusal.meta.as_deref().map(loose),
-        }),
-        Outcome::HeadMismatch { expected, actual } => json!({
-            "expected": match expected {
-                atomic_store_core::ExpectedHead::Any => Value::Null,
-                atomic_store_core::ExpectedHead::Exactly(seq) => json!(seq),
-            },
-            "actual": actual,
-        }),
-        Outcome::TimedOut { after_ms } => json!({ "after_ms": after_ms }),
-        Outcome::Faulted(fault) => json!({ "fault": fault.kind.word(), "detail": fault.detail }),
-        Outcome::Overloaded(what) => json!({ "what": what.word() }),
-        Outcome::ReadOnly { why } | Outcome::Unknown { why } => json!({ "why": why }),
-        Outcome::Invalid { field, why } => json!({ "field": field, "why": why }),
-        _ => json!({}),
-    };
-    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
-        value.extend(more);
+pub(crate) struct AnswerJson<'a>(
+    pub(crate) &'a ScopeName,
+    pub(crate) AppendId,
+    pub(crate) &'a Answer,
+);
+
+impl Serialize for AnswerJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let AnswerJson(scope, id, answer) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("outcome", answer.outcome.word())?;
+        map.serialize_entry("scope", scope)?;
+        map.serialize_entry("id", &id.to_string())?;
+        map.serialize_entry("duplicate", &answer.duplicate)?;
+        match &answer.outcome {
+            Outcome::Committed(committed) => committed_entries(&mut map, committed)?,
+            Outcome::Noop { reason } => map.serialize_entry("reason", reason)?,
+            Outcome::Rejected(refusal) => {
+                map.serialize_entry("index", &refusal.index)?;
+                let reasons: Vec<_> = refusal.reasons.iter().map(ReasonJson::of).collect();
+                map.serialize_entry("reasons", &reasons)?;
+                map.serialize_entry("meta", &guess(refusal.meta.as_deref()))?;
+            }
+            Outcome::HeadMismatch { expected, actual } => {
+                let expected = match expected {
+                    ExpectedHead::Any => None,
+                    ExpectedHead::Exactly(seq) => Some(seq),
+                };
+                map.serialize_entry("expected", &expected)?;
+                map.serialize_entry("actual", actual)?;
+            }
+            Outcome::TimedOut { after_ms } => map.serialize_entry("after_ms", after_ms)?,
+            Outcome::Faulted(fault) => {
+                map.serialize_entry("fault", fault.kind.word())?;
+                map.serialize_entry("detail", &fault.detail)?;
+            }
+            Outcome::Overloaded(what) => map.serialize_entry("what", what.word())?,
+            Outcome::ReadOnly { why } | Outcome::Unknown { why } => {
+                map.serialize_entry("why", why)?;
+            }
+            Outcome::Invalid { field, why } => {
+                map.serialize_entry("field", field)?;
+                map.serialize_entry("why", why)?;
+            }
+            _ => {}
+        }
+        map.end()
     }
-    value
 }
 
-fn committed_json(committed: &Committed) -> Value {
-    let place = |place: &Place| json!({ "seq": place.seq, "position": place.position });
-    json!({
-        "first": place(&committed.first),
-        "last": place(&committed.last),
-        "hash": committed.hash,
-        "reason": committed.reason,
-        "meta": committed.meta.as_deref().map(loose),
-    })
+fn committed_entries<M: SerializeMap>(map: &mut M, committed: &Committed) -> Result<(), M::Error> {
+    map.serialize_entry("first", &committed.first)?;
+    map.serialize_entry("last", &committed.last)?;
+    map.serialize_entry("hash", &committed.hash)?;
+    map.serialize_entry("reason", &committed.reason)?;
+    map.serialize_entry("meta", &guess(committed.meta.as_deref()))
 }
 
-fn reason(reason: &Reason) -> Value {
-    json!({
-        "code": reason.code,
-        "message": reason.message,
-        "data": reason.data.as_deref().map(loose),
-        "seqs": reason.seqs,
-    })
+#[derive(Serialize)]
+struct ReasonJson<'a> {
+    code: &'a str,
+    message: &'a str,
+    data: Option<Shown>,
+    seqs: &'a [Seq],
 }
 
-/// Small data from a guest, as a JSON value: itself if it is JSON, else text, else digits.
-fn loose(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| match std::str::from_utf8(bytes) {
-        Ok(text) => json!(text),
-        Err(_) => json!({ "hex": hex(bytes) }),
-    })
+impl<'a> ReasonJson<'a> {
+    fn of(reason: &'a Reason) -> Self {
+        let Reason { code, message, data, seqs } = reason;
+        ReasonJson { code, message, data: guess(data.as_deref()), seqs }
+    }
+}
+
+/// Data from a guest or a configuration, as what it looks like.
+fn guess(bytes: Option<&[u8]>) -> Option<Shown> {
+    bytes.map(Shown::guess)
 }
 
 /// A scope.
-pub(crate) fn scope(info: &ScopeInfo) -> Value {
-    json!({
-        "name": info.name,
-        "head": info.head,
-        "hash": info.hash,
-        "binding": info.binding.as_ref().map(binding),
-        "live": info.live,
-        "sealed": info.sealed,
-    })
+#[derive(Serialize)]
+pub(crate) struct ScopeJson<'a> {
+    name: &'a ScopeName,
+    head: Seq,
+    hash: Digest,
+    binding: Option<BindingJson<'a>>,
+    live: bool,
+    sealed: Option<&'a str>,
+}
+
+impl<'a> ScopeJson<'a> {
+    /// Shows a scope.
+    pub(crate) fn of(info: &'a ScopeInfo) -> Self {
+        ScopeJson {
+            name: &info.name,
+            head: info.head,
+            hash: info.hash,
+            binding: info.binding.as_ref().map(BindingJson::of),
+            live: info.live,
+            sealed: info.sealed.as_deref(),
+        }
+    }
 }
 
 /// A loaded validator.
-pub(crate) fn rule(info: &RuleInfo) -> Value {
-    json!({
-        "digest": info.digest,
-        "name": info.description.name,
-        "version": info.description.version,
-        "kinds": info.description.kinds.iter().map(|(kind, schema)| json!({
-            "kind": kind,
-            "schema": schema.as_deref().map(|text| loose(text.as_bytes())),
-        })).collect::<Vec<_>>(),
-        "bytes": info.bytes,
-        "built_in": info.built_in,
-    })
+#[derive(Serialize)]
+pub(crate) struct RuleJson<'a> {
+    digest: Digest,
+    name: &'a ValidatorName,
+    version: &'a str,
+    kinds: Vec<KindJson<'a>>,
+    bytes: u64,
+    built_in: bool,
+}
+
+#[derive(Serialize)]
+struct KindJson<'a> {
+    kind: &'a str,
+    schema: Option<Shown>,
+}
+
+impl<'a> RuleJson<'a> {
+    /// Shows a validator.
+    pub(crate) fn of(info: &'a RuleInfo) -> Self {
+        let kinds = info.description.kinds.iter().map(|(kind, schema)| KindJson {
+            kind,
+            schema: guess(schema.as_deref().map(str::as_bytes)),
+        });
+        RuleJson {
+            digest: info.digest,
+            name: &info.description.name,
+            version: &info.description.version,
+            kinds: kinds.collect(),
+            bytes: info.bytes,
+            built_in: info.built_in,
+        }
+    }
+}
+
+/// A loaded validator, whether it is new, and its bindings.
+#[derive(Serialize)]
+pub(crate) struct LoadedJson<'a> {
+    #[serde(flatten)]
+    rule: RuleJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<bool>,
+    bindings: Vec<BindingJson<'a>>,
+}
+
+impl<'a> LoadedJson<'a> {
+    /// Shows a validator; `new` if it has just been loaded.
+    pub(crate) fn of(info: &'a RuleInfo, new: Option<bool>, bindings: &'a [Binding]) -> Self {
+        let bindings = bindings.iter().map(BindingJson::of).collect();
+        LoadedJson { rule: RuleJson::of(info), new, bindings }
+    }
+}
+
+/// All validators and bindings.
+#[derive(Serialize)]
+pub(crate) struct ListJson<'a> {
+    validators: Vec<RuleJson<'a>>,
+    bindings: Vec<BindingJson<'a>>,
+}
+
+impl<'a> ListJson<'a> {
+    /// Shows them.
+    pub(crate) fn of(loaded: &'a [RuleInfo], bindings: &'a [Binding]) -> Self {
+        ListJson {
+            validators: loaded.iter().map(RuleJson::of).collect(),
+            bindings: bindings.iter().map(BindingJson::of).collect(),
+        }
+    }
 }
 
 /// A binding.
-pub(crate) fn binding(binding: &Binding) -> Value {
-    json!({
-        "pattern": binding.pattern,
-        "validator": binding.validator,
-        "config": binding.config.as_deref().map(loose),
-        "seq": binding.seq,
-    })
+#[derive(Serialize)]
+pub(crate) struct BindingJson<'a> {
+    pattern: &'a ScopePattern,
+    validator: Digest,
+    config: Option<Shown>,
+    seq: Seq,
+}
+
+impl<'a> BindingJson<'a> {
+    /// Shows a binding.
+    pub(crate) fn of(binding: &'a Binding) -> Self {
+        BindingJson {
+            pattern: &binding.pattern,
+            validator: binding.validator,
+            config: guess(binding.config.as_deref()),
+            seq: binding.seq,
+        }
+    }
+}
+
+/// The answer to a query.
+#[derive(Serialize)]
+pub(crate) struct StateJson<'a> {
+    /// The scope.
+    pub(crate) scope: &'a ScopeName,
+    /// The head it is the state of.
+    pub(crate) head: Seq,
+    /// The validator's answer.
+    pub(crate) answer: Shown,
 }
 
 /// About the store.

@@ -3,12 +3,11 @@
 use super::args::Global;
 use super::connect::{Missing, connect};
 use super::failure::Failure;
-use super::json::Shown;
+use super::json::{Shown, StateJson};
 use super::output::Out;
 use super::{exit, input};
 use atomic_store_core::ScopeName;
 use clap::Args;
-use serde_json::json;
 
 /// Ask the state of a scope's validator
 ///
@@ -39,9 +38,7 @@ pub(crate) async fn run(global: &Global, args: Query, out: &mut Out) -> Result<(
         Ok(answer) => {
             let answer = Shown::guess(&answer);
             match out.json() {
-                true => {
-                    out.document(&json!({ "scope": args.scope, "head": head, "answer": answer }))
-                }
+                true => out.document(&StateJson { scope: &args.scope, head, answer }),
                 false => out.line(answer.text()),
             }
         }

@@ -3,8 +3,9 @@
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
+use super::json::ScopeJson;
 use super::output::{Out, note};
-use super::{input, json, text};
+use super::{input, text};
 use atomic_store_core::protocol::ScopeInfo;
 use atomic_store_core::{Binding, ScopeName};
 use clap::{Args, Subcommand};
@@ -79,7 +80,7 @@ async fn run_list(connection: &Connection, list: List, out: &mut Out) -> Result<
         left = left.saturating_sub(page.len() as u64);
         for info in &page {
             match out.json() {
-                true => out.document(&json::scope(info))?,
+                true => out.document(&ScopeJson::of(info))?,
                 false => rows.push(row(info)),
             }
         }
@@ -101,7 +102,7 @@ async fn run_show(connection: &Connection, show: &Show, out: &mut Out) -> Result
         return Err(Failure::not_found(format!("no events in scope {}", show.scope)));
     };
     if out.json() {
-        return out.document(&json::scope(&info));
+        return out.document(&ScopeJson::of(&info));
     }
     out.pairs(&[
         ("scope", info.name.to_string()),

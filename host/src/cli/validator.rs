@@ -3,8 +3,9 @@
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
+use super::json::{BindingJson, ListJson, LoadedJson, Shown};
 use super::output::Out;
-use super::{input, json, text};
+use super::{input, text};
 use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -108,9 +109,7 @@ async fn run_load(connection: &Connection, load: &Load, out: &mut Out) -> Result
     let component = input::file(&load.file)?;
     let loaded = connection.client.load_validator(&component).await?;
     if out.json() {
-        let mut value = json::rule(&loaded.info);
-        value["new"] = json!(loaded.new);
-        return out.document(&value);
+        return out.document(&LoadedJson::of(&loaded.info, Some(loaded.new), &loaded.bindings));
     }
     let RuleInfo { description, digest, bytes, .. } = &loaded.info;
     let word = if loaded.new { "loaded" } else { "was loaded already:" };
@@ -126,10 +125,7 @@ async fn run_load(connection: &Connection, load: &Load, out: &mut Out) -> Result
 async fn run_list(connection: &Connection, out: &mut Out) -> Result<(), Failure> {
     let (loaded, bindings) = connection.client.list_validators().await?;
     if out.json() {
-        return out.document(&json!({
-            "validators": loaded.iter().map(json::rule).collect::<Vec<_>>(),
-            "bindings": bindings.iter().map(json::binding).collect::<Vec<_>>(),
-        }));
+        return out.document(&ListJson::of(&loaded, &bindings));
     }
     let rows = loaded.iter().map(|info| {
         let kinds: Vec<_> = info.description.kinds.iter().map(|(kind, _)| kind.as_str()).collect();
@@ -151,9 +147,7 @@ async fn run_list(connection: &Connection, out: &mut Out) -> Result<(), Failure>
 async fn run_show(connection: &Connection, show: Show, out: &mut Out) -> Result<(), Failure> {
     let shown = connection.client.show_validator(show.validator).await?;
     if out.json() {
-        let mut value = json::rule(&shown.info);
-        value["bindings"] = shown.bindings.iter().map(json::binding).collect();
-        return out.document(&value);
+        return out.document(&LoadedJson::of(&shown.info, None, &shown.bindings));
     }
     let RuleInfo { description, digest, bytes, built_in } = &shown.info;
     out.pairs(&[
@@ -177,7 +171,7 @@ async fn run_bind(connection: &Connection, bind: Bind, out: &mut Out) -> Result<
     let config = bind.config.as_deref().map(input::bytes).transpose()?;
     let bound = connection.client.bind(bind.pattern, bind.validator, config).await?;
     match out.json() {
-        true => out.document(&json::binding(&bound)),
+        true => out.document(&BindingJson::of(&bound)),
         false => out.line(&format!("{} now judges {}", bound.validator.short(), bound.pattern)),
     }
 }
@@ -198,7 +192,7 @@ fn binding_rows(bindings: &[Binding], loaded: &[RuleInfo]) -> Vec<Vec<String>> {
         )
     };
     let config = |binding: &Binding| {
-        let config = binding.config.as_deref().map(json::Shown::guess);
+        let config = binding.config.as_deref().map(Shown::guess);
         config.map_or_else(|| "-".to_owned(), |config| text::short(config.text(), 120).into_owned())
     };
     bindings

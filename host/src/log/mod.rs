@@ -5,6 +5,7 @@
 //! [`ReadError::Damaged`], never a wrong event and never a silent hole.
 
 mod dir;
+mod fjall_bare;
 mod fjall_commit;
 mod fjall_journal;
 mod fjall_log;
@@ -19,6 +20,7 @@ mod open;
 mod rows;
 mod watch;
 
+pub use fjall_bare::{BareCommits, bare_group_commit};
 pub use fjall_log::FjallLog;
 pub use memory::{CommitFault, MemoryLog};
 pub use open::{Cut, OpenError, OpenOptions, OpenReport};

@@ -1,17 +1,21 @@
-//! `bench`
-use super::args::Global;
-use super::failure::Failure;
-use super::output::Out;
-use clap::Args;
-/// Bench
-#[derive(Debug, Args)]
-pub(crate) struct Bench {}
-/// C
-#[derive(Debug, Args)]
-pub(crate) struct BenchClient {}
-pub(crate) fn run(_g: &Global, _a: &Bench, _o: &mut Out) -> Result<(), Failure> {
-    Ok(())
-}
-pub(crate) fn run_client(_a: BenchClient, _o: &mut Out) -> Result<(), Failure> {
-    Ok(())
-}
+//! `bench`: a quick measurement of this machine and this store, in one run.
+//!
+//! Every rate means little without the disk it was reached on, so the disk's own rate (R, one
+//! fdatasync after another) is measured again between the others, and the table shows multiples of it.
+
+mod args;
+mod client;
+mod driver;
+mod engine;
+mod point;
+mod raw;
+mod replay;
+mod report;
+mod sandbox;
+mod shape;
+mod socket;
+mod suite;
+
+pub(crate) use args::{Bench, BenchClient};
+pub(crate) use client::run as run_client;
+pub(crate) use suite::run;

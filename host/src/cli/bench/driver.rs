@@ -1,0 +1,135 @@
+//! A closed loop over the engine: so many appends in flight, each followed by the next when its
+//! answer comes. All on one thread, as a session would do it.
+
+use super::point::{Meter, Point};
+use super::shape::Shape;
+use crate::cli::append::describe;
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use atomic_store::engine::{Engine, ReplyTo, State};
+use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Answer, Append, AppendId, ExpectedHead, Outcome};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+/// How many scopes, and how many appends at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) scopes: usize,
+    pub(super) in_flight: usize,
+    pub(super) seconds: f64,
+}
+
+impl Load {
+    /// As many scopes as appends in flight.
+    pub(super) fn spread(in_flight: usize, seconds: f64) -> Self {
+        Load { scopes: in_flight, in_flight, seconds }
+    }
+
+    /// All appends to one scope.
+    pub(super) fn hot(in_flight: usize, seconds: f64) -> Self {
+        Load { scopes: 1, in_flight, seconds }
+    }
+}
+
+/// Drives the engine.
+pub(super) fn drive(engine: &Engine, shape: &Shape, load: Load) -> Result<Point, Failure> {
+    let scopes = Shape::scopes(load.scopes).map_err(|error| Failure::usage(error.to_string()))?;
+    let inbox = Arc::new(Inbox::default());
+    let to: Arc<dyn ReplyTo> = Arc::clone(&inbox) as _;
+    let mut meter = Meter::start(load.seconds)?;
+    let mut starts = vec![Instant::now(); load.in_flight];
+    let mut counts = vec![0; load.scopes];
+    let mut ids = 0_u128;
+    let mut send = |slot: usize| {
+        let scope = slot % load.scopes;
+        counts[scope] += 1;
+        ids += 1;
+        let append = Append {
+            scope: scopes[scope].clone(),
+            // The store is new, so counting makes ids that nobody has used.
+            id: AppendId(ids.to_be_bytes()),
+            repeated: false,
+            expected_head: ExpectedHead::Any,
+            proposals: vec![shape.proposal(counts[scope])],
+        };
+        engine.append(append, &to, slot as u64);
+    };
+    let (mut in_flight, mut answers) = (load.in_flight, Vec::new());
+    (0..load.in_flight).for_each(&mut send);
+    while in_flight > 0 {
+        inbox.take(&mut answers);
+        for (call, refused) in answers.drain(..) {
+            if let Some(why) = refused {
+                return Err(refusal(&why));
+            }
+            let (slot, now) = (call as usize, Instant::now());
+            meter.answered(starts[slot], now);
+            if meter.is_over(now) {
+                in_flight -= 1;
+            } else {
+                starts[slot] = now;
+                send(slot);
+            }
+        }
+    }
+    Ok(meter.point())
+}
+
+/// A benchmark of refusals would flatter the store.
+pub(super) fn refusal(why: &str) -> Failure {
+    Failure::new(
+        exit::REFUSED,
+        format!("the benchmark's events were not accepted: {why}; see --kind and --payload"),
+    )
+}
+
+/// Why an answer is not the one that a benchmark wants.
+pub(super) fn unwanted(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Committed(_) => None,
+        Outcome::Rejected(refusal) => {
+            let reason = refusal.reasons.first();
+            Some(reason.map_or_else(String::new, |reason| reason.message.clone()))
+        }
+        other => Some(describe(other)),
+    }
+}
+
+/// Answers on their way to the driver.
+#[derive(Default)]
+pub(super) struct Inbox {
+    answers: Mutex<Vec<(u64, Option<String>)>>,
+    wake: Condvar,
+}
+
+impl Inbox {
+    fn put(&self, call: u64, refused: Option<String>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = answers.is_empty();
+        answers.push((call, refused));
+        drop(answers);
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for answers and takes them all.
+    pub(super) fn take(&self, into: &mut Vec<(u64, Option<String>)>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        while answers.is_empty() {
+            answers = self.wake.wait(answers).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut *answers, into);
+    }
+}
+
+impl ReplyTo for Inbox {
+    fn answer(&self, call: u64, answer: Answer) {
+        self.put(call, unwanted(&answer.outcome));
+    }
+
+    fn state(&self, call: u64, state: Result<State, RequestError>) {
+        self.put(call, state.err().map(|error| error.to_string()));
+    }
+}
