@@ -107,7 +107,8 @@ async fn listen(
     out: &mut Out,
 ) -> Result<Stop, Failure> {
     let engine = store.engine();
-    let options = ServerOptions { socket: Some(socket.clone()), tcp: global.tcp };
+    let options =
+        ServerOptions { socket: Some(socket.clone()), tcp: global.tcp, ..ServerOptions::default() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = server::serve(engine.clone(), options, async move {
         // A dropped sender stops the server as well.

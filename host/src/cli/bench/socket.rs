@@ -18,7 +18,7 @@ pub(super) fn measure(setup: &Setup, args: &super::Bench, load: Load) -> Result<
         let runtime = run::runtime(threads)?;
         let socket = server::default_socket(&dir.join("data"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let options = ServerOptions { socket: Some(socket.clone()), tcp: None };
+        let options = ServerOptions { socket: Some(socket.clone()), ..ServerOptions::default() };
         let serving = runtime.spawn(server::serve(engine.clone(), options, async move {
             let _dropped = stopped.await;
         }));
