@@ -4,4 +4,5 @@
 pub mod clock;
 pub mod engine;
 pub mod log;
+pub mod plugin;
 pub mod validator;

@@ -4,9 +4,26 @@
 //! read. Every read of a scope's events is checked against the chain; what does not fit is
 //! [`ReadError::Damaged`], never a wrong event and never a silent hole.
 
+mod dir;
 mod fjall_bare;
+mod fjall_commit;
+mod fjall_journal;
+mod fjall_log;
+mod fjall_open;
+mod fjall_read;
+mod fjall_tree;
+mod group;
+mod mark;
+mod memory;
+mod memory_tables;
+mod open;
+mod rows;
+mod watch;
 
 pub use fjall_bare::{BareCommits, bare_group_commit};
+pub use fjall_log::FjallLog;
+pub use memory::{CommitFault, MemoryLog};
+pub use open::{Cut, OpenError, OpenOptions, OpenReport};
 
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;

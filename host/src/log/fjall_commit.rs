@@ -1,0 +1,248 @@
+//! Writes group commits: one batch, one sync.
+
+use super::fjall_tree::Tree;
+use super::group::{self, Group};
+use super::rows::{self, Buckets, OrderRow, ScopeHead};
+use super::{CommitError, Snapshot, Unit};
+use atomic_store_core::codec::CodecError;
+use atomic_store_core::{Position, ScopeId, ScopeName};
+use fjall::{OwnedWriteBatch, PersistMode, Readable};
+use std::collections::{BTreeSet, HashSet};
+
+/// The head of a scope is written again when it crosses a multiple of this. Whoever looks for the
+/// head reads that many events at most; a group commit writes a sixteenth of a row per event.
+const HEAD_EVERY: u64 = 16;
+
+/// Scopes whose part of an append key is kept at hand.
+const SCOPE_PARTS: usize = 4096;
+
+/// What only the one who commits needs to know.
+pub(super) struct Committer {
+    /// The last position given out and durable.
+    pub(super) position: Position,
+    /// Group commits with events.
+    pub(super) commits: u64,
+    /// Scopes with events.
+    pub(super) scopes: u64,
+    /// Why nothing may be committed any more.
+    pub(super) stopped: Option<String>,
+    expiry: Expiry,
+    parts: Vec<Option<(ScopeName, [u8; 8])>>,
+    heads: HashSet<ScopeId>,
+    scratch: Vec<u8>,
+}
+
+/// How far the oldest decisions have been removed.
+#[derive(Default)]
+struct Expiry {
+    /// The last key removed. The next slice starts behind it and so never walks over what is gone.
+    cursor: Option<Vec<u8>>,
+}
+
+/// What one group commit did.
+pub(super) struct Done {
+    /// Buckets of decisions that are there now and were not before.
+    pub(super) opened: BTreeSet<u32>,
+    /// A bucket of decisions that is empty now.
+    pub(super) closed: Option<u32>,
+}
+
+impl Committer {
+    pub(super) fn new(position: Position, commits: u64, scopes: u64) -> Self {
+        Committer {
+            position,
+            commits,
+            scopes,
+            stopped: None,
+            expiry: Expiry::default(),
+            parts: vec![None; SCOPE_PARTS],
+            heads: HashSet::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Commits the units as one group. `oldest` is the oldest bucket of decisions there is.
+    pub(super) fn commit(
+        &mut self,
+        tree: &Tree,
+        buckets: Buckets,
+        oldest: Option<u32>,
+        units: &mut [Unit],
+    ) -> Result<Done, CommitError> {
+        let mut group = group::prepare(units, self.position)?;
+        let mode = if group.synced { PersistMode::SyncData } else { PersistMode::Buffer };
+        let room = usize::try_from(group.events).unwrap_or(0) + units.len() * 2 + 8;
+        let mut batch =
+            OwnedWriteBatch::with_capacity(tree.db.clone(), room).durability(Some(mode));
+        let mut opened = BTreeSet::new();
+        // Events come first: the tree shows a batch row by row, and nobody should find a decision
+        // before its events.
+        for unit in &*units {
+            for (seq, record) in (unit.at.0 + 1..).zip(&unit.records) {
+                let key = rows::event_key(unit.scope.id, atomic_store_core::Seq(seq));
+                batch.insert(&tree.events, key, record.as_bytes());
+            }
+        }
+        let scopes = self.scopes + self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
+        self.sides(tree, buckets, &mut batch, &mut opened, units)?;
+        self.order(tree, &mut batch, &mut group, scopes).map_err(cannot_encode)?;
+        let slice = 16 + 2 * units.len();
+        let closed = match oldest.filter(|oldest| buckets.expired(*oldest, group.host_ms)) {
+            Some(oldest) => self.expiry.slice(tree, &mut batch, oldest, slice)?,
+            None => None,
+        };
+        batch.commit().map_err(|error| CommitError(error.to_string()))?;
+        if group.events > 0 {
+            self.position = Position(self.position.0 + group.events);
+            self.commits += 1;
+            self.scopes = scopes;
+        }
+        Ok(Done { opened, closed })
+    }
+
+    /// Rows of `scopes` and `names`; says how many scopes are new. From the back, so that each scope
+    /// is written at most once.
+    fn heads(
+        &mut self,
+        tree: &Tree,
+        batch: &mut OwnedWriteBatch,
+        units: &[Unit],
+    ) -> Result<u64, CodecError> {
+        let mut new = 0;
+        self.heads.clear();
+        for unit in units.iter().rev() {
+            let Some(last) = unit.records.last() else { continue };
+            let head = unit.at.plus(unit.records.len() as u64);
+            let first = unit.at.0 == 0;
+            let crosses = unit.at.0 / HEAD_EVERY != head.0 / HEAD_EVERY;
+            if (first || crosses) && self.heads.insert(unit.scope.id) {
+                let row = ScopeHead { id: unit.scope.id, head, hash: last.hash() };
+                batch.insert(&tree.scopes, unit.scope.name.as_str(), row.encode()?);
+            }
+            if first {
+                new += 1;
+                let name = unit.scope.name.as_str();
+                batch.insert(&tree.names, unit.scope.id.0.to_be_bytes(), name);
+            }
+        }
+        Ok(new)
+    }
+
+    /// Rows of `appends`, `snapshots` and `modules`.
+    fn sides(
+        &mut self,
+        tree: &Tree,
+        buckets: Buckets,
+        batch: &mut OwnedWriteBatch,
+        opened: &mut BTreeSet<u32>,
+        units: &[Unit],
+    ) -> Result<(), CommitError> {
+        for unit in units {
+            if let Some((id, decision)) = &unit.decision {
+                let bucket = buckets.at(unit.host_ms);
+                opened.insert(bucket);
+                let part = self.part(unit.scope.id, &unit.scope.name);
+                let mut bytes = std::mem::take(&mut self.scratch);
+                bytes.clear();
+                bytes = rows::encode_decision(decision, bytes).map_err(cannot_encode)?;
+                batch.insert(&tree.appends, rows::append_key(bucket, part, *id), &bytes[..]);
+                self.scratch = bytes;
+            }
+            if let Some(snapshot) = &unit.snapshot {
+                keep_snapshot(tree, batch, unit.scope.id, snapshot)?;
+            }
+            if let Some((digest, bytes)) = &unit.module {
+                batch.insert(&tree.modules, digest.0, &bytes[..]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `order`.
+    fn order(
+        &self,
+        tree: &Tree,
+        batch: &mut OwnedWriteBatch,
+        group: &mut Group,
+        scopes: u64,
+    ) -> Result<(), CodecError> {
+        if group.events == 0 {
+            return Ok(());
+        }
+        let row =
+            OrderRow { commit: self.commits + 1, scopes, runs: std::mem::take(&mut group.runs) };
+        let key = rows::order_key(Position(self.position.0 + 1));
+        batch.insert(&tree.order, key, row.encode()?);
+        Ok(())
+    }
+
+    /// The scope's part of an append key. Making it costs three rounds of a hash, so it is kept.
+    fn part(&mut self, id: ScopeId, name: &ScopeName) -> [u8; 8] {
+        let slot = &mut self.parts[usize::try_from(id.0).unwrap_or(0) % SCOPE_PARTS];
+        match slot {
+            Some((known, part)) if known == name => *part,
+            _ => {
+                let part = rows::append_scope(name);
+                *slot = Some((name.clone(), part));
+                part
+            }
+        }
+    }
+}
+
+impl Expiry {
+    /// Removes some decisions of an expired bucket, so many that removing keeps up with adding, and
+    /// so few that no commit becomes slow. Says so when the bucket is empty.
+    fn slice(
+        &mut self,
+        tree: &Tree,
+        batch: &mut OwnedWriteBatch,
+        bucket: u32,
+        at_most: usize,
+    ) -> Result<Option<u32>, CommitError> {
+        let from = match self.cursor.take().filter(|key| rows::bucket_of(key) == Some(bucket)) {
+            Some(mut key) => {
+                key.push(0);
+                key
+            }
+            None => bucket.to_be_bytes().to_vec(),
+        };
+        for (gone, guard) in tree.db.snapshot().range(&tree.appends, from..).enumerate() {
+            let key = guard.key().map_err(|error| CommitError(error.to_string()))?;
+            if rows::bucket_of(&key) != Some(bucket) {
+                break;
+            }
+            if gone == at_most {
+                return Ok(None);
+            }
+            self.cursor = Some(key.to_vec());
+            batch.remove(&tree.appends, key);
+        }
+        Ok(Some(bucket))
+    }
+}
+
+/// Inserts a snapshot and removes the second newest before it, so that two are left.
+fn keep_snapshot(
+    tree: &Tree,
+    batch: &mut OwnedWriteBatch,
+    scope: ScopeId,
+    snapshot: &Snapshot,
+) -> Result<(), CommitError> {
+    let key = rows::snapshot_key(scope, &snapshot.rule, snapshot.seq);
+    let oldest = rows::snapshot_key(scope, &snapshot.rule, atomic_store_core::Seq::ZERO);
+    let older = tree.db.snapshot().range(&tree.snapshots, oldest..key).rev().nth(1);
+    let older = older.map(fjall::Guard::key).transpose();
+    let older = older.map_err(|error| CommitError(error.to_string()))?;
+    let bytes = rows::encode_snapshot(snapshot).map_err(cannot_encode)?;
+    batch.insert(&tree.snapshots, key, bytes);
+    if let Some(older) = older {
+        batch.remove(&tree.snapshots, older);
+    }
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn cannot_encode(error: CodecError) -> CommitError {
+    CommitError(format!("a row cannot be encoded: {error}"))
+}

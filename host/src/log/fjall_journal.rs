@@ -1,0 +1,219 @@
+//! Looks through the tree's journals before the tree does, and changes nothing.
+//!
+//! The tree takes most damage for the torn end of the last write and silently drops all that
+//! follows; and one sort of torn end makes it refuse to open. Here the two are told apart: a commit
+//! that was never finished has nothing behind it, damage has.
+//!
+//! A journal is a row of batches. A batch is `1, items u32, seqno u64`, the items, and
+//! `3, xxh3 of the items u64, "FJL\x03"`. An item is `2, type, compression, keyspace u64,
+//! key length u16, value length u32, stored length u32, key, value`; or `4, keyspace u64`. Numbers
+//! are little-endian. New files are filled with zeros.
+
+use super::rows::{APPEND_KEY, SNAPSHOT_KEY};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
+
+const MAGIC: &[u8] = b"FJL\x03";
+/// Batches take their numbers from a counter that other work of the tree also draws from, but never
+/// this many between two batches. A greater step is a flipped bit.
+const SEQNO_STEP_MAX: u64 = 1 << 32;
+/// Items looked at in search of a batch behind a bad one. A client can write payloads that look like
+/// batches; the bound keeps that from costing more than a second.
+const SEARCH_ITEMS_MAX: u64 = 20_000_000;
+
+/// A journal and what is in it.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// How it ends.
+    pub(super) end: End,
+}
+
+/// How a journal ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With a whole batch.
+    Whole,
+    /// With a batch of which only the beginning was written: the picture after a kill.
+    Unfinished(Bad),
+    /// With a batch that is not what was written, and nothing valid behind it.
+    Torn(Bad),
+    /// There is a bad batch, and a valid one somewhere behind it.
+    Broken(Bad),
+}
+
+/// Where the first bad batch starts, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Length of the journal up to the last good batch.
+    pub(super) kept: u64,
+    /// Bytes from there to the last one that is not zero.
+    pub(super) bytes: u64,
+    /// What is wrong.
+    pub(super) why: String,
+}
+
+/// The journals in a folder, oldest first.
+pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let id = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
+        files.extend(id.map(|id| (id, path)));
+    }
+    files.sort();
+    // Journals are removed from the oldest on, so that the numbers of the others stay a row.
+    if let Some(pair) = files.windows(2).find(|pair| pair[0].0 + 1 != pair[1].0) {
+        let missing = pair[0].0 + 1;
+        return Err(io::Error::other(format!("journal {missing}.jnl is missing")));
+    }
+    let mut seqno = None;
+    let mut journals = Vec::new();
+    for (_, path) in files {
+        let end = examine(&fs::read(&path)?, &mut seqno);
+        journals.push(Journal { path, end });
+    }
+    Ok(journals)
+}
+
+/// Walks the batches of a journal; `seqno` is the number of the last batch before and after.
+fn examine(bytes: &[u8], seqno: &mut Option<u64>) -> End {
+    let mut at = 0;
+    loop {
+        if at == bytes.len() {
+            return End::Whole;
+        }
+        match batch(bytes, at, *seqno, &mut 0) {
+            Ok(found) => {
+                *seqno = Some(found.seqno);
+                at = found.end;
+            }
+            Err(why) => return judge(bytes, at, *seqno, why),
+        }
+    }
+}
+
+/// Tells an end from damage.
+fn judge(bytes: &[u8], at: usize, seqno: Option<u64>, fault: Fault) -> End {
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if written <= at {
+        return End::Whole;
+    }
+    let (unfinished, why) = match fault {
+        Fault::Ends => (true, "the last commit ends in the middle"),
+        Fault::Tag { at } => (at >= written, "an item of a commit cannot be read"),
+        Fault::Wrong(why) => (false, why),
+    };
+    let bad = Bad { kept: at as u64, bytes: (written - at) as u64, why: why.to_owned() };
+    if why == SEQNO || follows(bytes, at + 1, seqno) {
+        End::Broken(bad)
+    } else if unfinished {
+        End::Unfinished(bad)
+    } else {
+        End::Torn(bad)
+    }
+}
+
+/// True if a valid batch with events starts somewhere after `from`. Batches that only remember
+/// answers are not synced one by one, so one of them behind a torn one is no sign of damage.
+fn follows(bytes: &[u8], from: usize, seqno: Option<u64>) -> bool {
+    let mut work = 0;
+    let mut at = from;
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == 1) {
+        at += next;
+        match batch(bytes, at, seqno, &mut work) {
+            Ok(found) if found.events => return true,
+            _ if work > SEARCH_ITEMS_MAX => return true,
+            _ => at += 1,
+        }
+    }
+    false
+}
+
+const SEQNO: &str = "the number of a commit is not the next one";
+
+/// Why there is no batch.
+enum Fault {
+    /// The file ends first.
+    Ends,
+    /// A byte that starts nothing, at this place.
+    Tag { at: usize },
+    /// It is whole but wrong.
+    Wrong(&'static str),
+}
+
+struct Batch {
+    seqno: u64,
+    end: usize,
+    /// False if it holds nothing but remembered answers and snapshots.
+    events: bool,
+}
+
+fn batch(bytes: &[u8], start: usize, before: Option<u64>, work: &mut u64) -> Result<Batch, Fault> {
+    if bytes[start] != 1 {
+        return Err(Fault::Tag { at: start });
+    }
+    let mut left = u32::from_le_bytes(take(bytes, start + 1)?);
+    let seqno = u64::from_le_bytes(take(bytes, start + 5)?);
+    let items = start + 13;
+    let (mut at, mut events) = (items, false);
+    loop {
+        *work += 1;
+        let tag = *bytes.get(at).ok_or(Fault::Ends)?;
+        if tag == 3 {
+            break;
+        }
+        if left == 0 && matches!(tag, 2 | 4) {
+            return Err(Fault::Wrong("a commit has more items than it should"));
+        }
+        let (end, key) = item(bytes, at, tag)?;
+        events |= !matches!(key, APPEND_KEY | SNAPSHOT_KEY);
+        left -= 1;
+        at = end;
+    }
+    if left > 0 {
+        return Err(Fault::Wrong("a commit has fewer items than it should"));
+    }
+    let sum = u64::from_le_bytes(take(bytes, at + 1)?);
+    if take::<4>(bytes, at + 9)? != MAGIC {
+        return Err(Fault::Tag { at: at + 9 });
+    }
+    if xxh3_64(&bytes[items..at]) != sum {
+        return Err(Fault::Wrong("the checksum of a commit does not match"));
+    }
+    let next = before.map_or(0, |before| before + 1);
+    if seqno < next || (before.is_some() && seqno - next > SEQNO_STEP_MAX) || seqno >> 56 > 0 {
+        return Err(Fault::Wrong(SEQNO));
+    }
+    Ok(Batch { seqno, end: at + 13, events })
+}
+
+/// The end of an item and the length of its key.
+fn item(bytes: &[u8], at: usize, tag: u8) -> Result<(usize, usize), Fault> {
+    match tag {
+        2 => {
+            let [sort, compression] = take(bytes, at + 1)?;
+            if sort > 2 || compression > 1 {
+                return Err(Fault::Tag { at });
+            }
+            let key = usize::from(u16::from_le_bytes(take(bytes, at + 11)?));
+            let stored = u32::from_le_bytes(take(bytes, at + 17)?) as usize;
+            let end = at + 21 + key + stored;
+            if end > bytes.len() { Err(Fault::Ends) } else { Ok((end, key)) }
+        }
+        4 => {
+            take::<8>(bytes, at + 1)?;
+            Ok((at + 9, 0))
+        }
+        _ => Err(Fault::Tag { at }),
+    }
+}
+
+fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Fault> {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(Fault::Ends)
+}

@@ -1,0 +1,100 @@
+//! The tree: which keyspaces there are, how they are set up, and what its errors mean.
+
+use super::ReadError;
+use super::open::OpenError;
+use fjall::config::CompressionPolicy;
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
+};
+use std::path::Path;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Values from this size on go to blob files, so that compaction does not copy them. It cannot be
+/// changed for a keyspace that exists.
+const BLOB_BYTES: u32 = 4 * 1024;
+
+/// An open tree.
+pub(super) struct Tree {
+    pub(super) db: Database,
+    /// scope id, seq -> record
+    pub(super) events: Keyspace,
+    /// name -> [`super::rows::ScopeHead`]
+    pub(super) scopes: Keyspace,
+    /// scope id -> name
+    pub(super) names: Keyspace,
+    /// first position of a group -> [`super::rows::OrderRow`]
+    pub(super) order: Keyspace,
+    /// bucket, scope, append id -> decision
+    pub(super) appends: Keyspace,
+    /// scope id, rule, seq -> snapshot
+    pub(super) snapshots: Keyspace,
+    /// digest -> component
+    pub(super) modules: Keyspace,
+    /// word -> fact about the store
+    pub(super) meta: Keyspace,
+}
+
+impl Tree {
+    /// Opens the tree in a folder, or makes one.
+    pub(super) fn open(folder: &Path, cache_bytes: u64) -> fjall::Result<Self> {
+        let db = Database::builder(folder)
+            .cache_size(cache_bytes)
+            // More workers only pass compactions around among themselves.
+            .worker_threads(2)
+            // All journals are replayed at open. This bounds the time of it.
+            .max_journaling_size(128 * MIB)
+            .open()?;
+        let small = KeyspaceCreateOptions::default;
+        let large = || {
+            let blobs = KvSeparationOptions::default()
+                .separation_threshold(BLOB_BYTES)
+                .compression(CompressionType::Lz4);
+            KeyspaceCreateOptions::default()
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                .with_kv_separation(Some(blobs))
+        };
+        Ok(Tree {
+            events: db.keyspace("events", large)?,
+            scopes: db.keyspace("scopes", small)?,
+            names: db.keyspace("names", small)?,
+            order: db.keyspace("order", small)?,
+            appends: db.keyspace("appends", small)?,
+            snapshots: db.keyspace("snapshots", large)?,
+            modules: db.keyspace("modules", large)?,
+            meta: db.keyspace("meta", small)?,
+            db,
+        })
+    }
+}
+
+/// What an error of the tree means to a reader.
+pub(super) fn read_error(error: fjall::Error) -> ReadError {
+    match &error {
+        fjall::Error::Storage(LsmError::Io(_)) | fjall::Error::Io(_) => {
+            ReadError::Storage(error.to_string())
+        }
+        fjall::Error::Storage(_) | fjall::Error::Decompress(_) => {
+            ReadError::DamagedIndex(format!("a file of the tree is damaged: {error}"))
+        }
+        _ => ReadError::Storage(error.to_string()),
+    }
+}
+
+/// What an error of the tree means to somebody who opens it.
+pub(super) fn open_error(folder: &Path, error: fjall::Error) -> OpenError {
+    let path = folder.to_owned();
+    match error {
+        fjall::Error::Locked => OpenError::Locked { path },
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
+            OpenError::Io { path, error }
+        }
+        fjall::Error::InvalidVersion(Some(version)) if u8::from(version) > 3 => {
+            OpenError::Newer { found: u8::from(version).into(), supported: 3 }
+        }
+        error => OpenError::Damaged {
+            what: format!("the tree in {} cannot be opened: {error}", path.display()),
+            may_accept: false,
+        },
+    }
+}

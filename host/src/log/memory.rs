@@ -1,0 +1,327 @@
+//! [`MemoryLog`]: a log in memory, for simulation and tests.
+//!
+//! It keeps what a disk would keep apart from what it shows, fails when told to, and is deterministic:
+//! no thread, no clock, no randomness but a given seed. It is stricter than the log on disk: a unit
+//! that does not continue its scope's chain is an error, so that a simulation finds it at once.
+
+use super::group;
+use super::memory_tables::{Stored, Tables};
+use super::rows::{self, Buckets};
+use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Unit};
+use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::protocol::StoreId;
+use atomic_store_core::record::RecordView;
+use atomic_store_core::{AppendId, Digest, Limits, Position, ScopeId, ScopeName, Seq};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Records read under one lock.
+const CHUNK: usize = 64;
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Nothing of the group survives.
+    Before,
+    /// All of the group is durable, and the caller is told otherwise.
+    After,
+}
+
+/// A log in memory.
+#[derive(Debug)]
+pub struct MemoryLog {
+    store: StoreId,
+    limits: Limits,
+    buckets: Buckets,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What readers see.
+    live: Tables,
+    /// Everything written, in order, as a journal would have it.
+    journal: Vec<Arc<Vec<Stored>>>,
+    /// How much of the journal a crash cannot take.
+    durable: usize,
+    next_scope: u64,
+    stopped: Option<String>,
+    full: bool,
+    commits: u64,
+    reads: u64,
+    commit_faults: BTreeMap<u64, CommitFault>,
+    read_faults: BTreeSet<u64>,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    #[must_use]
+    pub fn new(store: StoreId, limits: Limits) -> Self {
+        let state = State { next_scope: 1, ..State::default() };
+        let buckets = Buckets::new(limits.append_id_ms);
+        MemoryLog { store, limits, buckets, state: Mutex::new(state) }
+    }
+
+    /// Makes the nth commit from the start of this log fail, counted from 1.
+    pub fn fail_commit(&self, nth: u64, how: CommitFault) {
+        self.state().commit_faults.insert(nth, how);
+    }
+
+    /// Makes the nth read from the start of this log fail, counted from 1.
+    pub fn fail_read(&self, nth: u64) {
+        self.state().read_faults.insert(nth);
+    }
+
+    /// Commits so far, failed ones included.
+    #[must_use]
+    pub fn commit_calls(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// Reads so far, failed ones included.
+    #[must_use]
+    pub fn read_calls(&self) -> u64 {
+        self.state().reads
+    }
+
+    /// Says whether the disk has room.
+    pub fn set_room(&self, room: bool) {
+        self.state().full = !room;
+    }
+
+    /// Flips a bit of a stored event. False if there is no such event.
+    pub fn damage(&self, scope: &ScopeName, seq: Seq) -> bool {
+        self.state().live.damage(scope, seq)
+    }
+
+    /// Removes a stored event and all behind it, but not what is known of the head. False if there
+    /// is no such event.
+    pub fn lose(&self, scope: &ScopeName, seq: Seq) -> bool {
+        self.state().live.lose(scope, seq)
+    }
+
+    /// The log after a crash: what was durable, and as much of the rest as the seed says.
+    #[must_use]
+    pub fn crash(&self, seed: u64) -> MemoryLog {
+        let state = self.state();
+        let loose = state.journal.len() - state.durable;
+        // A journal is one file written in order, so what survives of it is a beginning.
+        let kept = state.durable + usize::try_from(mix(seed)).unwrap_or(0) % (loose + 1);
+        let mut after = State { next_scope: 1, full: state.full, ..State::default() };
+        for group in &state.journal[..kept] {
+            after.live.apply(group, self.buckets);
+            after.journal.push(Arc::clone(group));
+        }
+        after.durable = kept;
+        after.next_scope = after.live.next_scope();
+        let buckets = self.buckets;
+        MemoryLog {
+            store: self.store,
+            limits: self.limits.clone(),
+            buckets,
+            state: Mutex::new(after),
+        }
+    }
+
+    // A panic in here is a failed test anyway.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading(&self) -> Result<MutexGuard<'_, State>, ReadError> {
+        let mut state = self.state();
+        state.reads += 1;
+        let nth = state.reads;
+        if state.read_faults.remove(&nth) {
+            return Err(ReadError::Storage(format!("read {nth} was told to fail")));
+        }
+        Ok(state)
+    }
+}
+
+/// One step of splitmix64.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl State {
+    fn commit(&mut self, units: &mut [Unit], buckets: Buckets) -> Result<(), CommitError> {
+        self.commits += 1;
+        let nth = self.commits;
+        let fault = self.commit_faults.remove(&nth);
+        if fault == Some(CommitFault::Before) {
+            return Err(CommitError(format!("commit {nth} was told to fail before it is durable")));
+        }
+        let group = group::prepare(units, self.live.position())?;
+        let stored = Arc::new(units.iter().map(Stored::new).collect::<Vec<_>>());
+        self.live.check(&stored)?;
+        self.journal.push(Arc::clone(&stored));
+        if group.synced {
+            // One file: syncing it syncs what was written before.
+            self.durable = self.journal.len();
+        }
+        if fault == Some(CommitFault::After) {
+            return Err(CommitError(format!("commit {nth} was told to fail after it is durable")));
+        }
+        self.live.apply(&stored, buckets);
+        Ok(())
+    }
+}
+
+impl EventLog for MemoryLog {
+    fn store_id(&self) -> StoreId {
+        self.store
+    }
+
+    fn commit(&self, units: &mut [Unit]) -> Result<(), CommitError> {
+        let mut state = self.state();
+        if let Some(why) = &state.stopped {
+            return Err(CommitError(why.clone()));
+        }
+        let result = state.commit(units, self.buckets);
+        if let Err(CommitError(why)) = &result {
+            state.stopped = Some(format!("stopped by an earlier error: {why}"));
+        }
+        result
+    }
+
+    fn new_scope_id(&self) -> ScopeId {
+        let mut state = self.state();
+        state.next_scope += 1;
+        ScopeId(state.next_scope - 1)
+    }
+
+    fn position(&self) -> Position {
+        self.state().live.position()
+    }
+
+    fn commits(&self) -> u64 {
+        self.state().live.commits()
+    }
+
+    fn has_room(&self) -> bool {
+        !self.state().full
+    }
+
+    fn scope(&self, name: &ScopeName) -> Result<Option<ScopeRow>, ReadError> {
+        let state = self.reading()?;
+        let Some(row) = state.live.scope(name) else { return Ok(None) };
+        if let Some(found) = state.live.short(name) {
+            let expected = row.head;
+            let found = Broken::Short { expected, found };
+            return Err(ReadError::Damaged { scope: name.clone(), seq: expected, found });
+        }
+        Ok(Some(row))
+    }
+
+    fn scopes(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<ScopeRow>, ReadError> {
+        Ok(self.reading()?.live.scopes(prefix, after, limit))
+    }
+
+    fn scope_count(&self) -> u64 {
+        self.state().live.scope_count()
+    }
+
+    fn read(
+        &self,
+        scope: &ScopeRow,
+        walk: &mut Walk,
+        through: Seq,
+        each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let damaged =
+            |seq: Seq, found| ReadError::Damaged { scope: scope.name.clone(), seq, found };
+        let mut first = true;
+        while walk.head() < through {
+            // Not locked while `each` runs, so that it may read too.
+            let state = if first { self.reading()? } else { self.state() };
+            first = false;
+            let chunk = state.live.records(&scope.name, walk.head().next(), through, CHUNK);
+            drop(state);
+            if chunk.is_empty() {
+                break;
+            }
+            for record in chunk {
+                let expected = walk.head().next();
+                let view = walk.step(&record).map_err(|found| damaged(expected, found))?;
+                if each(view).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        let (expected, found) = (through.min(scope.head), walk.head());
+        if found < expected {
+            return Err(damaged(found.next(), Broken::Short { expected, found }));
+        }
+        Ok(())
+    }
+
+    fn read_order(
+        &self,
+        after: Position,
+        each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let mut after = after;
+        let mut first = true;
+        loop {
+            let state = if first { self.reading()? } else { self.state() };
+            first = false;
+            let chunk = state.live.order(after, CHUNK);
+            drop(state);
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            for (name, seq, record) in chunk {
+                let damaged = |found| ReadError::Damaged { scope: name.clone(), seq, found };
+                let mut walk = Walk::after(&name, Seq(seq.0 - 1));
+                let short = Broken::Short { expected: seq, found: walk.head() };
+                let record = record.ok_or_else(|| damaged(short))?;
+                let view = walk.step(&record).map_err(damaged)?;
+                after = Position(after.0 + 1);
+                if each(&name, view).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn decision(
+        &self,
+        scope: &ScopeName,
+        id: AppendId,
+        now_ms: u64,
+    ) -> Result<Option<Decision>, ReadError> {
+        let part = rows::append_scope(scope);
+        Ok(self.reading()?.live.decision(part, id, |bucket| !self.buckets.expired(bucket, now_ms)))
+    }
+
+    fn snapshot(
+        &self,
+        scope: ScopeId,
+        rule: &Digest,
+        through: Seq,
+    ) -> Result<Option<Snapshot>, ReadError> {
+        Ok(self.reading()?.live.snapshot(scope, rule, through))
+    }
+
+    fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.reading()?.live.module(digest))
+    }
+
+    fn close(&self) -> Result<(), CommitError> {
+        let mut state = self.state();
+        let closed = "the log is closed";
+        match &state.stopped {
+            Some(why) if why != closed => Err(CommitError(why.clone())),
+            _ => {
+                state.durable = state.journal.len();
+                state.stopped = Some(closed.to_owned());
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The rows of a log that are not events: their keys and their bytes.
+//!
+//! Keys are big-endian integers, so that their order as bytes is their order as numbers. Every value
+//! starts with a version byte and is decoded to its last byte.
+
+use super::{Decision, Snapshot};
+use atomic_store_core::codec::{self, CodecError};
+use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq, chain};
+use serde::{Deserialize, Serialize};
+
+/// The version byte of every row in this file.
+const VERSION: u8 = 1;
+
+/// Length of a key of `appends`; no other keyspace has keys of this length but `scopes`.
+pub(super) const APPEND_KEY: usize = 28;
+/// Length of a key of `snapshots`; no other keyspace has keys of this length but `scopes`.
+pub(super) const SNAPSHOT_KEY: usize = 48;
+
+/// Key of an event: scope and number.
+pub(super) fn event_key(scope: ScopeId, seq: Seq) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&scope.0.to_be_bytes());
+    key[8..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// The scope and number of an event's key.
+pub(super) fn event_of(key: &[u8]) -> Option<(ScopeId, Seq)> {
+    let (scope, seq) = key.split_first_chunk::<8>()?;
+    let seq: [u8; 8] = seq.try_into().ok()?;
+    Some((ScopeId(u64::from_be_bytes(*scope)), Seq(u64::from_be_bytes(seq))))
+}
+
+/// A number that is a key by itself.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// What `scopes` holds under a name. The head is written when the scope is made and now and then
+/// afterwards; the true head is at or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ScopeHead {
+    /// The scope's number.
+    pub(super) id: ScopeId,
+    /// A recent head.
+    pub(super) head: Seq,
+    /// The chain's hash there.
+    pub(super) hash: Digest,
+}
+
+impl ScopeHead {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode_versioned(VERSION, self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_versioned(VERSION, bytes)
+    }
+}
+
+/// Consecutive events of one scope with consecutive positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    /// Of which scope.
+    pub(super) scope: ScopeId,
+    /// The first event.
+    pub(super) first: Seq,
+    /// How many; at least one.
+    pub(super) count: u64,
+}
+
+impl Run {
+    /// The last event.
+    pub(super) fn last(&self) -> Seq {
+        Seq(self.first.0.saturating_add(self.count).saturating_sub(1))
+    }
+}
+
+/// What `order` holds under the first position of a group commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OrderRow {
+    /// Which group commit it was, counted from 1.
+    pub(super) commit: u64,
+    /// How many scopes there were after it, so that lost rows of `scopes` are noticed.
+    pub(super) scopes: u64,
+    /// Its events, in order.
+    pub(super) runs: Vec<Run>,
+}
+
+impl OrderRow {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode_versioned(VERSION, self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_versioned(VERSION, bytes)
+    }
+
+    /// The last position, if the first is `first`.
+    pub(super) fn last(&self, first: u64) -> u64 {
+        let events = self.runs.iter().fold(0_u64, |sum, run| sum.saturating_add(run.count));
+        first.saturating_add(events).saturating_sub(1)
+    }
+}
+
+/// The keys of a position in `order`.
+pub(super) fn order_key(position: Position) -> [u8; 8] {
+    position.0.to_be_bytes()
+}
+
+/// The part of a key of `appends` that stands for the scope. Made of its name, because an append
+/// can be decided before its scope has a row.
+pub(super) fn append_scope(scope: &ScopeName) -> [u8; 8] {
+    let mut part = [0; 8];
+    part.copy_from_slice(&chain::genesis(scope).0[..8]);
+    part
+}
+
+/// Key of a decision.
+pub(super) fn append_key(bucket: u32, scope: [u8; 8], id: AppendId) -> [u8; APPEND_KEY] {
+    let mut key = [0; APPEND_KEY];
+    key[..4].copy_from_slice(&bucket.to_be_bytes());
+    key[4..12].copy_from_slice(&scope);
+    key[12..].copy_from_slice(&id.0);
+    key
+}
+
+/// The bucket of a key of `appends`.
+pub(super) fn bucket_of(key: &[u8]) -> Option<u32> {
+    key.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Appends the bytes of a decision to `buffer`.
+pub(super) fn encode_decision(
+    decision: &Decision,
+    mut buffer: Vec<u8>,
+) -> Result<Vec<u8>, CodecError> {
+    buffer.push(VERSION);
+    codec::encode_into(decision, buffer)
+}
+
+/// The decision in these bytes.
+pub(super) fn decode_decision(bytes: &[u8]) -> Result<Decision, CodecError> {
+    codec::decode_versioned(VERSION, bytes)
+}
+
+/// Key of a snapshot.
+pub(super) fn snapshot_key(scope: ScopeId, rule: &Digest, seq: Seq) -> [u8; SNAPSHOT_KEY] {
+    let mut key = [0; SNAPSHOT_KEY];
+    key[..8].copy_from_slice(&scope.0.to_be_bytes());
+    key[8..40].copy_from_slice(&rule.0);
+    key[40..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// The bytes of a snapshot: its checksum, then itself.
+pub(super) fn encode_snapshot(snapshot: &Snapshot) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::with_capacity(snapshot.state.len() + 160);
+    bytes.push(VERSION);
+    bytes.resize(33, 0);
+    let mut bytes = codec::encode_into(snapshot, bytes)?;
+    let sum = Digest::of(&bytes[33..]);
+    bytes[1..33].copy_from_slice(&sum.0);
+    Ok(bytes)
+}
+
+/// The snapshot in these bytes, unless they changed since they were written.
+pub(super) fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, String> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => {
+            let (sum, body) = rest.split_first_chunk::<32>().ok_or("too short")?;
+            if Digest::of(body).0 != *sum {
+                return Err("the checksum does not match".to_owned());
+            }
+            codec::decode(body).map_err(|e| e.to_string())
+        }
+        Some((&found, _)) => Err(CodecError::Version { found, supported: VERSION }.to_string()),
+        None => Err("empty".to_owned()),
+    }
+}
+
+/// How decided appends are grouped by time. A bucket is named by the second it starts at, so that
+/// the name keeps its meaning when the limit changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buckets {
+    /// How long a decision is remembered, in milliseconds.
+    keep_ms: u64,
+    /// The length of a bucket, in milliseconds.
+    width_ms: u64,
+}
+
+impl Buckets {
+    /// For decisions that are remembered this long.
+    pub(super) fn new(keep_ms: u64) -> Self {
+        // An eighth: at most nine buckets are alive, which bounds a lookup to nine point reads, and
+        // an id is remembered at most an eighth longer than promised.
+        Buckets { keep_ms, width_ms: (keep_ms / 8).max(1_000) }
+    }
+
+    /// The bucket of a time.
+    pub(super) fn at(&self, now_ms: u64) -> u32 {
+        u32::try_from(now_ms / self.width_ms * self.width_ms / 1_000).unwrap_or(u32::MAX)
+    }
+
+    /// True if nothing in the bucket needs to be remembered.
+    pub(super) fn expired(&self, bucket: u32, now_ms: u64) -> bool {
+        let end = u64::from(bucket).saturating_mul(1_000).saturating_add(self.width_ms);
+        end.saturating_add(self.keep_ms) < now_ms
+    }
+}

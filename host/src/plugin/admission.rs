@@ -1,0 +1,203 @@
+//! Lets a component in, or says what is wrong with it, to its author.
+//!
+//! In order: size, format, imports, exports, and one question, `describe`, to a throw-away instance
+//! under the limits of any call. Only the last runs guest code.
+
+use super::bindings::{
+    Apply, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, Query, RULES, Restore, Snapshot,
+    TYPES, Validate,
+};
+use super::guest::Guest;
+use super::instance::{Live, budgeted};
+use super::loader::{Exports, Program};
+use super::log_lines::cut;
+use super::runtime::Runtime;
+use super::{componentize, convert};
+use crate::validator::{AdmitError, History};
+use atomic_store_core::record::BodyIn;
+use atomic_store_core::{Description, Digest, Fault, FaultKind, ScopeName, Seq};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+/// Bytes of a message that quotes the component.
+const MESSAGE_BYTES_MAX: usize = 2_048;
+
+/// Admits a component.
+pub(super) fn admit(runtime: &Arc<Runtime>, bytes: &[u8]) -> Result<Program, AdmitError> {
+    runtime
+        .limits
+        .check_component(bytes.len())
+        .map_err(|invalid| AdmitError::Limit(invalid.to_string()))?;
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(AdmitError::Malformed(
+            "this is machine code that some wasmtime compiled, which a store never runs; give the \
+             .wasm file it was made of"
+                .to_owned(),
+        ));
+    }
+    let component = compile(runtime, bytes)?;
+    check_imports(runtime, &component)?;
+    let exports = find_exports(runtime, &component)?;
+    let pre = runtime
+        .linker
+        .instantiate_pre(&component)
+        .map_err(|error| AdmitError::Contract(message(&error)))?;
+    let (description, places) = describe(runtime, &pre, &exports)?;
+    let digest = Digest::of(bytes);
+    Ok(Program { digest, description, pre, exports, places, runtime: Arc::clone(runtime) })
+}
+
+/// Makes a component of the bytes and compiles it.
+///
+/// wasmtime and wit-component promise no panic on bad input but have had some; here that would
+/// take the store down for a file, so a panic counts as a malformed file.
+fn compile(runtime: &Runtime, bytes: &[u8]) -> Result<Component, AdmitError> {
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        let component = componentize::component(bytes)?;
+        Component::from_binary(&runtime.engine, &component).map_err(|error| {
+            AdmitError::Malformed(format!("this is not a valid component: {}", message(&error)))
+        })
+    }));
+    compiled.unwrap_or_else(|_panic| {
+        Err(AdmitError::Malformed("the compiler failed on this component".to_owned()))
+    })
+}
+
+/// Refuses every import but the contract's, and names them all.
+fn check_imports(runtime: &Runtime, component: &Component) -> Result<(), AdmitError> {
+    let mut foreign = Vec::new();
+    let ty = component.component_type();
+    for (name, import) in ty.imports(&runtime.engine) {
+        let known: &[&str] = match name {
+            HISTORY => &["head", "read"],
+            LOG => &["line"],
+            TYPES => &[],
+            _ => {
+                foreign.push(name.to_owned());
+                continue;
+            }
+        };
+        let ComponentItem::ComponentInstance(interface) = &import.ty else {
+            foreign.push(name.to_owned());
+            continue;
+        };
+        for (function, item) in interface.exports(&runtime.engine) {
+            if !matches!(item.ty, ComponentItem::Type(_)) && !known.contains(&function) {
+                foreign.push(format!("{name}#{function}"));
+            }
+        }
+    }
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(AdmitError::Import(cut(&foreign.join(", "), MESSAGE_BYTES_MAX).to_owned()))
+}
+
+/// Finds the contract's functions, or says which one is missing.
+fn find_exports(runtime: &Runtime, component: &Component) -> Result<Exports, AdmitError> {
+    let Some(rules) = component.get_export_index(None, RULES) else {
+        return Err(AdmitError::Contract(no_rules(runtime, component)));
+    };
+    let find = |name: &str| -> Result<ComponentExportIndex, AdmitError> {
+        component
+            .get_export_index(Some(&rules), name)
+            .ok_or_else(|| AdmitError::Contract(format!("{RULES} has no function `{name}`")))
+    };
+    Ok(Exports {
+        describe: find("describe")?,
+        init: find("init")?,
+        restore: find("restore")?,
+        apply: find("apply")?,
+        validate: find("validate")?,
+        snapshot: find("snapshot")?,
+        query: find("query")?,
+    })
+}
+
+/// Why there is no `rules`: another version, or nothing like it.
+fn no_rules(runtime: &Runtime, component: &Component) -> String {
+    let ty = component.component_type();
+    let names: Vec<&str> = ty.exports(&runtime.engine).map(|(name, _)| name).collect();
+    let other = names.iter().find(|name| name.starts_with(PACKAGE));
+    let text = match (other, names.as_slice()) {
+        (Some(other), _) => {
+            format!("it exports {other}; this store has {RULES}. Build it against that version")
+        }
+        (None, []) => format!("it exports nothing; it must export {RULES}"),
+        (None, names) => format!("it exports {}, but not {RULES}", names.join(", ")),
+    };
+    cut(&text, MESSAGE_BYTES_MAX).to_owned()
+}
+
+/// Checks the types of all functions and calls `describe`, in an instance made for that. Tells also
+/// how many places among the live instances one of this component takes.
+fn describe(
+    runtime: &Arc<Runtime>,
+    pre: &InstancePre<Guest>,
+    exports: &Exports,
+) -> Result<(Description, usize), AdmitError> {
+    let _slot = runtime
+        .slot(1)
+        .ok_or_else(|| AdmitError::Limit("too many validators are alive to try it".to_owned()))?;
+    let failed = |call: &str, fault: Fault| match fault.kind {
+        FaultKind::OutOfMemory => AdmitError::Limit(format!("{call} takes {}", fault.detail)),
+        kind => {
+            AdmitError::Description(format!("{call} failed: {}: {}", kind.word(), fault.detail))
+        }
+    };
+    let mut live = Live::new(runtime, pre, &ScopeName::system(), Arc::new(NoHistory))
+        .map_err(|fault| failed("its start", fault))?;
+    let describe = check_types(&mut live, exports)?;
+    let answer: DescriptionOut =
+        budgeted(&mut live.store, runtime, "describe", |store| Ok(describe.call(store, ())?.0))
+            .map_err(|fault| failed("`describe`", fault))?;
+    let description = convert::description(answer, &runtime.limits)
+        .map_err(|invalid| AdmitError::Description(invalid.to_string()))?;
+    Ok((description, live.store.data().meter.memories().max(1)))
+}
+
+fn check_types(live: &mut Live, exports: &Exports) -> Result<Describe, AdmitError> {
+    let Live { store, instance } = live;
+    macro_rules! typed {
+        ($name:ident: $type:ty) => {
+            instance.get_typed_func(&mut *store, exports.$name).map(|found: $type| found).map_err(
+                |error| {
+                    let function = stringify!($name);
+                    AdmitError::Contract(format!("`{function}`: {}", message(&error)))
+                },
+            )?
+        };
+    }
+    typed!(init: Init<'_>);
+    typed!(restore: Restore<'_>);
+    typed!(apply: Apply<'_>);
+    typed!(validate: Validate<'_>);
+    typed!(snapshot: Snapshot);
+    typed!(query: Query<'_>);
+    Ok(typed!(describe: Describe))
+}
+
+fn message(error: &wasmtime::Error) -> String {
+    cut(&format!("{error:#}"), MESSAGE_BYTES_MAX).to_owned()
+}
+
+/// What `describe` sees of a scope: it is called before there is one.
+struct NoHistory;
+
+impl History for NoHistory {
+    fn head(&self) -> Seq {
+        Seq::ZERO
+    }
+
+    fn read(
+        &self,
+        _after: Seq,
+        _limit: usize,
+        _each: &mut dyn FnMut(&BodyIn<'_>),
+    ) -> Result<(), String> {
+        Ok(())
+    }
+}

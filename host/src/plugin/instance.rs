@@ -1,0 +1,241 @@
+//! One instance: the state of one scope. Every call gets a fresh budget; the first fault ends the
+//! instance and gives its memory back.
+
+use super::bindings::{Apply, Init, Query, Restore, Snapshot, Validate};
+use super::convert;
+use super::guest::Guest;
+use super::limits::{HostError, Meter, bad_output, fault};
+use super::loader::Program;
+use super::log_lines::LogLines;
+use super::runtime::{Runtime, Slot};
+use crate::validator::{History, Start, StartError, Validator, Verdict};
+use atomic_store_core::record::BodyIn;
+use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName};
+use std::sync::Arc;
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+/// A store with its budget set, and the instance in it.
+pub(super) struct Live {
+    pub(super) store: Store<Guest>,
+    pub(super) instance: Instance,
+}
+
+impl Live {
+    /// Instantiates a component. Its start functions run under the budget of one call.
+    pub(super) fn new(
+        runtime: &Runtime,
+        pre: &InstancePre<Guest>,
+        scope: &ScopeName,
+        history: Arc<dyn History>,
+    ) -> Result<Self, Fault> {
+        let limits = Arc::clone(&runtime.limits);
+        let guest = Guest {
+            meter: Meter::new(&limits),
+            scope: scope.clone(),
+            history,
+            log: LogLines::default(),
+            limits,
+            hostcalls: 0,
+        };
+        let mut store = Store::new(&runtime.engine, guest);
+        store.limiter(|guest| &mut guest.meter);
+        let instance = budgeted(&mut store, runtime, "start", |store| {
+            pre.instantiate(store).map_err(HostError::resources)
+        })?;
+        Ok(Live { store, instance })
+    }
+}
+
+/// Runs one call under a fresh budget and names its fault.
+pub(super) fn budgeted<R>(
+    store: &mut Store<Guest>,
+    runtime: &Runtime,
+    call: &'static str,
+    run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<R>,
+) -> Result<R, Fault> {
+    let limits = &runtime.limits;
+    store.data_mut().begin_call();
+    store.set_epoch_deadline(runtime.call_ticks);
+    store.set_hostcall_fuel(limits.hostcall_bytes_max);
+    let result = match store.set_fuel(limits.call_fuel_max) {
+        Ok(()) => run(store),
+        Err(error) => Err(error),
+    };
+    let Guest { log, scope, meter, .. } = store.data_mut();
+    log.flush(scope, call);
+    result.map_err(|error| fault(&error, meter.denied(), limits))
+}
+
+/// The functions that are called again and again, looked up once.
+struct Calls {
+    apply: Apply<'static>,
+    validate: Validate<'static>,
+    snapshot: Snapshot,
+    query: Query<'static>,
+}
+
+/// A running validator.
+pub(super) struct WasmValidator {
+    /// Gone after a fault.
+    live: Option<Live>,
+    calls: Calls,
+    runtime: Arc<Runtime>,
+    _slot: Slot,
+}
+
+impl WasmValidator {
+    /// Instantiates the program and starts its state.
+    pub(super) fn start(program: &Program, start: &Start<'_>) -> Result<Self, StartError> {
+        let runtime = &program.runtime;
+        let slot =
+            runtime.slot(program.places).ok_or_else(|| StartError::Fault(no_room(runtime)))?;
+        let history = Arc::clone(&start.history);
+        let mut live =
+            Live::new(runtime, &program.pre, start.scope, history).map_err(StartError::Fault)?;
+        let answer = match start.snapshot {
+            Some(snapshot) => restore(&mut live, program, start, snapshot),
+            None => init(&mut live, program, start),
+        };
+        match answer.map_err(StartError::Fault)? {
+            Ok(()) => {}
+            Err(why) => {
+                return match runtime.limits.check_message("reason", &why) {
+                    Ok(()) => Err(StartError::Declined(why)),
+                    Err(invalid) => Err(StartError::Fault(bad_output(invalid.to_string()))),
+                };
+            }
+        }
+        let calls = calls(&mut live, program)
+            .map_err(|error| StartError::Fault(bad_output(format!("{error:#}"))))?;
+        Ok(WasmValidator { live: Some(live), calls, runtime: Arc::clone(runtime), _slot: slot })
+    }
+
+    /// Runs one call, and its checks; a fault in either ends the instance.
+    fn call<R, T>(
+        &mut self,
+        name: &'static str,
+        run: impl FnOnce(&mut Store<Guest>, &Calls) -> wasmtime::Result<R>,
+        check: impl FnOnce(R) -> Result<T, atomic_store_core::Invalid>,
+    ) -> Result<T, Fault> {
+        let Some(live) = &mut self.live else { return Err(lost()) };
+        let calls = &self.calls;
+        let answer = budgeted(&mut live.store, &self.runtime, name, |store| run(store, calls));
+        let checked = answer
+            .and_then(|answer| check(answer).map_err(|invalid| bad_output(invalid.to_string())));
+        if checked.is_err() {
+            self.live = None;
+        }
+        checked
+    }
+}
+
+impl Validator for WasmValidator {
+    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        let run = |store: &mut Store<Guest>, calls: &Calls| {
+            let apply: Apply<'_> = calls.apply;
+            match events {
+                // The common case: one event, and nothing on the heap.
+                [event] => apply.call(store, (&[convert::event(event)],)),
+                events => {
+                    let events: Vec<_> = events.iter().map(convert::event).collect();
+                    apply.call(store, (&events,))
+                }
+            }
+        };
+        self.call("apply", run, Ok)
+    }
+
+    fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault> {
+        let run = |store: &mut Store<Guest>, calls: &Calls| {
+            let validate: Validate<'_> = calls.validate;
+            let (answer,) = match proposals {
+                [proposal] => validate.call(store, (&[convert::proposal(proposal, host_ms)],))?,
+                proposals => {
+                    let proposals: Vec<_> =
+                        proposals.iter().map(|p| convert::proposal(p, host_ms)).collect();
+                    validate.call(store, (&proposals,))?
+                }
+            };
+            Ok(answer)
+        };
+        let limits = Arc::clone(&self.runtime.limits);
+        self.call("validate", run, |answer| convert::verdict(answer, proposals, &limits))
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        let limits = Arc::clone(&self.runtime.limits);
+        self.call(
+            "snapshot",
+            |store, calls| calls.snapshot.call(store, ()),
+            |(state,)| {
+                limits.check_snapshot(state.as_deref().unwrap_or_default())?;
+                Ok(state)
+            },
+        )
+    }
+
+    fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault> {
+        let limits = Arc::clone(&self.runtime.limits);
+        self.call(
+            "query",
+            |store, calls| {
+                let query: Query<'_> = calls.query;
+                query.call(store, (name, args))
+            },
+            |(answer,)| {
+                match &answer {
+                    Ok(bytes) => limits.check_query_answer(bytes)?,
+                    Err(why) => limits.check_message("query error", why)?,
+                }
+                Ok(answer)
+            },
+        )
+    }
+}
+
+fn init(
+    live: &mut Live,
+    program: &Program,
+    start: &Start<'_>,
+) -> Result<Result<(), String>, Fault> {
+    let instance = live.instance;
+    budgeted(&mut live.store, &program.runtime, "init", |store| {
+        let init: Init<'_> = instance.get_typed_func(&mut *store, program.exports.init)?;
+        Ok(init.call(store, (start.scope.as_str(), start.config))?.0)
+    })
+}
+
+fn restore(
+    live: &mut Live,
+    program: &Program,
+    start: &Start<'_>,
+    snapshot: &[u8],
+) -> Result<Result<(), String>, Fault> {
+    let instance = live.instance;
+    budgeted(&mut live.store, &program.runtime, "restore", |store| {
+        let restore: Restore<'_> = instance.get_typed_func(&mut *store, program.exports.restore)?;
+        Ok(restore.call(store, (start.scope.as_str(), start.config, snapshot))?.0)
+    })
+}
+
+fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
+    let (store, exports) = (&mut live.store, &program.exports);
+    Ok(Calls {
+        apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
+        validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
+        snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,
+        query: live.instance.get_typed_func(&mut *store, exports.query)?,
+    })
+}
+
+fn no_room(runtime: &Runtime) -> Fault {
+    let detail =
+        format!("no room for one more validator; at most {} may be alive", runtime.instances_max);
+    Fault { kind: FaultKind::OutOfMemory, detail }
+}
+
+fn lost() -> Fault {
+    let detail = "this instance was lost to an earlier fault; start a new one".to_owned();
+    Fault { kind: FaultKind::Trap, detail }
+}

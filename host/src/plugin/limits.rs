@@ -1,0 +1,185 @@
+//! What one instance may use, and how a broken limit becomes a fault.
+//!
+//! Fuel is the budget that counts: it depends on nothing but the input, so the same call breaks it
+//! at the same point on every machine. The wall clock is a backstop and the only fault that may
+//! differ between two runs.
+
+use super::log_lines::cut;
+use atomic_store_core::{Fault, FaultKind, Limits};
+use std::fmt::Write as _;
+use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
+
+/// Core instances inside one component. Python components have about 26.
+const CORE_INSTANCES_MAX: usize = 64;
+/// Tables inside one component; Python needs fewer than 40.
+const TABLES_MAX: usize = 64;
+/// Linear memories inside one component. Toolchains make one, an adapter may bring another.
+const MEMORIES_MAX: usize = 8;
+/// Bytes of a fault's detail. It is stored and shown, and parts of it are the guest's own names.
+const DETAIL_BYTES_MAX: usize = 1_024;
+/// Frames of the guest's stack that a fault names.
+const FRAMES_MAX: usize = 6;
+
+/// Counts memory and tables of one instance. Growth beyond the cap fails inside the guest, which
+/// may live with that; the refusal is remembered to name the cause if it does not.
+#[derive(Debug)]
+pub(super) struct Meter {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    memory_bytes: usize,
+    memories: usize,
+    denied: Option<String>,
+}
+
+impl Meter {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Meter {
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+            memory_bytes: 0,
+            memories: 0,
+            denied: None,
+        }
+    }
+
+    /// Forgets a refused growth that the guest lived with.
+    pub(super) fn begin_call(&mut self) {
+        self.denied = None;
+    }
+
+    /// Linear memories of the instance; never fewer than there are.
+    pub(super) fn memories(&self) -> usize {
+        self.memories
+    }
+
+    /// What was refused since the call began.
+    pub(super) fn denied(&self) -> Option<&str> {
+        self.denied.as_deref()
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_bytes_max {
+            let max = self.memory_bytes_max;
+            self.denied = Some(format!("{total} bytes of memory, at most {max} are allowed"));
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        self.memories += usize::from(current == 0);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // Counted but not granted: the count errs to the safe side.
+        self.denied = Some(format!("more memory than there is: {error:#}"));
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.table_elements_max {
+            let max = self.table_elements_max;
+            self.denied = Some(format!("{desired} table elements, at most {max} are allowed"));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
+
+/// What a host function refuses, or fails at.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HostError {
+    /// The guest calls too often, or hands over too much.
+    #[error("{0}")]
+    Misuse(String),
+    /// The log could not be read; not the guest's fault, but it cannot go on.
+    #[error("the scope's history could not be read: {0}")]
+    History(String),
+    /// An instance could not be made: too many parts, or the machine has no memory left.
+    #[error("{0}")]
+    Resources(String),
+}
+
+impl HostError {
+    /// What keeps an instance from being made, if it is not its own code that fails.
+    pub(super) fn resources(error: wasmtime::Error) -> wasmtime::Error {
+        if error.is::<Trap>() || error.is::<HostError>() {
+            return error;
+        }
+        HostError::Resources(format!("{error:#}")).into()
+    }
+}
+
+/// Names what went wrong in a call.
+///
+/// A trap after a refused growth is reported as out of memory: that is how an allocator of a guest
+/// fails, and its author must learn about the memory, not about the `unreachable` behind it.
+pub(super) fn fault(error: &wasmtime::Error, denied: Option<&str>, limits: &Limits) -> Fault {
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    let (kind, text) = match (error.downcast_ref::<Trap>(), error.downcast_ref::<HostError>()) {
+        (Some(Trap::OutOfFuel), _) => {
+            (FaultKind::OutOfFuel, format!("more than {} units of fuel", limits.call_fuel_max))
+        }
+        (Some(Trap::Interrupt), _) => {
+            (FaultKind::Timeout, format!("no answer within {} ms", limits.call_ms_max))
+        }
+        (Some(trap), _) => match denied {
+            Some(denied) => (FaultKind::OutOfMemory, format!("{denied}; then {trap}")),
+            None => (FaultKind::Trap, trap.to_string()),
+        },
+        (None, Some(HostError::Misuse(why))) => (FaultKind::BadOutput, why.clone()),
+        (None, Some(HostError::Resources(why))) => {
+            (FaultKind::OutOfMemory, denied.unwrap_or(why).to_owned())
+        }
+        (None, Some(error @ HostError::History(_))) => (FaultKind::Trap, error.to_string()),
+        // Not a trap and not ours: wasmtime met an answer, or an address for an argument, that
+        // the canonical ABI does not allow.
+        (None, None) => match denied {
+            Some(denied) => (FaultKind::OutOfMemory, denied.to_owned()),
+            None => (FaultKind::BadOutput, error.root_cause().to_string()),
+        },
+    };
+    Fault { kind, detail: detail(text, frames) }
+}
+
+/// A fault for an answer that breaks the contract.
+pub(super) fn bad_output(why: impl Into<String>) -> Fault {
+    Fault { kind: FaultKind::BadOutput, detail: detail(why.into(), None) }
+}
+
+/// Adds the innermost functions of the guest, and caps the whole.
+fn detail(mut text: String, frames: Option<&WasmBacktrace>) -> String {
+    let names: Vec<&str> = frames
+        .map(|frames| frames.frames().iter().filter_map(|f| f.func_name()).take(FRAMES_MAX))
+        .into_iter()
+        .flatten()
+        .collect();
+    if !names.is_empty() {
+        // Writing to a string does not fail.
+        let _infallible = write!(text, " (in {})", names.join(" < "));
+    }
+    cut(&text, DETAIL_BYTES_MAX).to_owned()
+}

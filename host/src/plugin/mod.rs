@@ -1,0 +1,19 @@
+//! Validators as WebAssembly components. Nothing outside this folder names wasmtime.
+//!
+//! A guest is assumed hostile: it may run for ever, eat memory, recurse, lie about lengths, answer
+//! nonsense. Each costs the call in which it happens, and the instance; never the process, never
+//! another scope.
+
+mod admission;
+mod bindings;
+mod componentize;
+mod convert;
+mod guest;
+mod instance;
+mod limits;
+mod loader;
+mod log_lines;
+mod runtime;
+
+pub use loader::{RuntimeError, WasmLoader};
+pub use runtime::thread_stack_bytes;

@@ -1,0 +1,69 @@
+//! Where answers arrive.
+
+use atomic_store::engine::{ReplyTo, State};
+use atomic_store_core::Answer;
+use atomic_store_core::protocol::RequestError;
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+/// What came for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// The answer to an append.
+    Answer(Answer),
+    /// The answer to a query.
+    State(Result<State, RequestError>),
+}
+
+/// Keeps answers by call, and insists that there is one for each.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    got: Mutex<HashMap<u64, Got>>,
+    arrived: Condvar,
+}
+
+impl Inbox {
+    fn put(&self, call: u64, got: Got) {
+        let before = self.got.lock().unwrap().insert(call, got);
+        assert_eq!(before, None, "call {call} was answered twice");
+        self.arrived.notify_all();
+    }
+
+    /// What came for a call, taken out.
+    pub fn take(&self, call: u64) -> Option<Got> {
+        self.got.lock().unwrap().remove(&call)
+    }
+
+    /// The answer to an append, taken out.
+    pub fn answer(&self, call: u64) -> Option<Answer> {
+        match self.take(call)? {
+            Got::Answer(answer) => Some(answer),
+            Got::State(state) => panic!("call {call} got a state: {state:?}"),
+        }
+    }
+
+    /// Waits for the answer to an append; for engines with threads of their own.
+    #[must_use]
+    pub fn wait(&self, call: u64) -> Answer {
+        let got = self.got.lock().unwrap();
+        let patience = Duration::from_secs(60);
+        let waiting = |got: &mut HashMap<u64, Got>| !got.contains_key(&call);
+        let (mut got, late) = self.arrived.wait_timeout_while(got, patience, waiting).unwrap();
+        assert!(!late.timed_out(), "call {call} was not answered within {patience:?}");
+        match got.remove(&call) {
+            Some(Got::Answer(answer)) => answer,
+            other => panic!("call {call} got {other:?}"),
+        }
+    }
+}
+
+impl ReplyTo for Inbox {
+    fn answer(&self, call: u64, answer: Answer) {
+        self.put(call, Got::Answer(answer));
+    }
+
+    fn state(&self, call: u64, state: Result<State, RequestError>) {
+        self.put(call, Got::State(state));
+    }
+}

@@ -1,0 +1,305 @@
+//! The simulator: one engine, one log, clients that send, retry and read, and the model that all of it
+//! is held against.
+
+mod model;
+mod queue;
+
+use atomic_store::engine::{Drive, Engine, ReplyTo};
+use atomic_store::log::MemoryLog;
+use atomic_store_core::{
+    Answer, Append, AppendId, Digest, Event, ExpectedHead, Limits, Outcome, ScopeName,
+    ScopePattern, Seq,
+};
+use atomic_store_tests::{Inbox, JumpingClock, Op, Rng, SCRIPTED, ScriptedLoader};
+use model::Model;
+use queue::Ready;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// What may go wrong besides the validators.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chaos {
+    /// The process or the machine stops at any moment.
+    pub crashes: bool,
+    /// Commits and reads fail.
+    pub failures: bool,
+}
+
+/// What a run met.
+pub struct Report {
+    pub crashes: u64,
+    pub duplicates: u64,
+    /// A hash of everything that was answered and stored.
+    pub trace: Digest,
+}
+
+pub struct Sim {
+    seed: u64,
+    rng: Rng,
+    chaos: Chaos,
+    scopes: Vec<ScopeName>,
+    log: Arc<MemoryLog>,
+    clock: Arc<JumpingClock>,
+    ready: Arc<Ready>,
+    inbox: Arc<Inbox>,
+    engine: Engine,
+    model: Model,
+    /// Calls that were sent to the engine and not answered yet: call number and append.
+    open: Vec<(u64, AppendId)>,
+    calls: u64,
+    crashes: u64,
+    duplicates: u64,
+}
+
+fn limits() -> Limits {
+    // Small, so that a short run meets them.
+    Limits {
+        mailbox_len_max: 6,
+        in_flight_appends_max: 40,
+        group_events_max: 8,
+        instances_max: 3,
+        snapshot_events: 4,
+        append_events_max: 5,
+        ..Limits::default()
+    }
+}
+
+fn open(log: &Arc<MemoryLog>, clock: &Arc<JumpingClock>, ready: &Arc<Ready>) -> Engine {
+    let (log, clock, ready) = (Arc::clone(log), Arc::clone(clock), Arc::clone(ready));
+    Engine::open(log, Arc::new(ScriptedLoader), clock, limits(), Drive::Manual(ready)).unwrap()
+}
+
+impl Sim {
+    pub fn new(seed: u64, chaos: Chaos) -> Self {
+        let mut rng = Rng::new(seed);
+        let log = Arc::new(MemoryLog::new(limits()));
+        let clock = Arc::new(JumpingClock::default());
+        clock.set(1_000_000 + rng.below(1_000));
+        let ready = Arc::<Ready>::default();
+        let engine = open(&log, &clock, &ready);
+        let (info, new) = engine.load(SCRIPTED).unwrap();
+        assert!(new, "seed {seed}");
+        let which = info.digest.to_string().parse().unwrap();
+        engine.bind(ScopePattern::new("s/*").unwrap(), &which, None).unwrap();
+        let scopes = (1..=1 + rng.below(6)).map(|n| ScopeName::new(&format!("s/{n}")).unwrap());
+        Sim {
+            seed,
+            chaos,
+            scopes: scopes.collect(),
+            rng,
+            log,
+            clock,
+            ready,
+            inbox: Arc::default(),
+            engine,
+            model: Model::new(seed),
+            open: Vec::new(),
+            calls: 0,
+            crashes: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// From here on, lets the n-th commit fail, before or after it became durable.
+    pub fn fail_commit(&mut self, n: u64, after_durable: bool) {
+        self.log.fail_commit(n, after_durable);
+    }
+
+    /// One thing happens.
+    pub fn step(&mut self) {
+        match self.rng.below(100) {
+            0..40 => self.send_new(),
+            40..48 => self.send_again(),
+            48..70 => self.run_a_loop(),
+            70..88 => drop(self.engine.commit_turn()),
+            88..93 => self.read_a_scope(),
+            93..96 => self.move_the_clock(),
+            96..98 if self.chaos.failures => self.plan_a_failure(),
+            98 if self.chaos.crashes => self.crash(),
+            _ => self.run_a_loop(),
+        }
+        self.collect();
+        if self.engine.failed().borrow().is_some() {
+            self.after_a_failure();
+        }
+    }
+
+    fn send_new(&mut self) {
+        let scope = self.scopes[self.rng.index(self.scopes.len())].clone();
+        let proposals = if self.rng.one_in(4) { 1 + self.rng.index(3) } else { 1 };
+        let ops: Vec<Op> = (0..proposals).map(|_| self.op()).collect();
+        let expected_head = match self.rng.below(8) {
+            0 => ExpectedHead::Exactly(Seq(self.rng.below(12))),
+            1 => ExpectedHead::Exactly(self.model.head(&scope)),
+            _ => ExpectedHead::Any,
+        };
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.rng.next().to_be_bytes());
+        let proposals = ops.iter().map(|op| op.proposal()).collect();
+        let append = Append { scope, id: AppendId(id), repeated: false, expected_head, proposals };
+        self.model.sent(append.clone());
+        self.send(append);
+    }
+
+    fn op(&mut self) -> Op {
+        match self.rng.below(20) {
+            0 => Op::Refuse,
+            1 => Op::Trap,
+            2 => Op::TrapInApply,
+            3 => Op::Slow,
+            4 => Op::Lie,
+            5 => Op::Noop,
+            6 => Op::Ones(1 + self.rng.below(4)),
+            _ => Op::Add(self.rng.below(12)),
+        }
+    }
+
+    /// A client asks again: because it got no answer, or because it does not trust the one it got.
+    fn send_again(&mut self) {
+        if let Some(mut append) = self.model.any_sent(&mut self.rng) {
+            append.repeated = true;
+            self.send(append);
+        }
+    }
+
+    fn send(&mut self, append: Append) {
+        self.calls += 1;
+        self.open.push((self.calls, append.id));
+        let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
+        self.engine.append(append, &to, self.calls);
+    }
+
+    fn run_a_loop(&mut self) {
+        if let Some(work) = self.ready.any(&mut self.rng) {
+            work.run();
+        }
+    }
+
+    fn move_the_clock(&mut self) {
+        use atomic_store::clock::Clock;
+        let now = self.clock.now_ms();
+        let back = self.rng.one_in(3);
+        let by = self.rng.below(1_000);
+        self.clock.set(if back { now.saturating_sub(by) } else { now + by });
+    }
+
+    fn plan_a_failure(&mut self) {
+        let n = 1 + self.rng.below(6);
+        if self.rng.one_in(3) {
+            self.log.fail_read(n);
+        } else {
+            let after_durable = self.rng.one_in(2);
+            self.log.fail_commit(n, after_durable);
+        }
+    }
+
+    fn read_a_scope(&mut self) {
+        let scope = self.scopes[self.rng.index(self.scopes.len())].clone();
+        if let Some(events) = self.read(&scope) {
+            self.model.saw(&scope, &events);
+        }
+    }
+
+    /// All durable events of a scope; nothing if the planned failure hit this read.
+    fn read(&self, scope: &ScopeName) -> Option<Vec<Event>> {
+        let mut events = Vec::new();
+        let result = self.engine.read(scope, Seq::ZERO, Seq::MAX, &mut |view| {
+            events.push(view.to_event().unwrap());
+            ControlFlow::Continue(())
+        });
+        match result {
+            Ok(()) => Some(events),
+            Err(atomic_store::log::ReadError::Storage(_)) => None,
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    fn collect(&mut self) {
+        let (inbox, model) = (&self.inbox, &mut self.model);
+        let duplicates = &mut self.duplicates;
+        self.open.retain(|(call, id)| match inbox.answer(*call) {
+            None => true,
+            Some(answer) => {
+                *duplicates += u64::from(answer.duplicate);
+                model.answered(*id, &answer);
+                false
+            }
+        });
+    }
+
+    /// The log failed: everything that waits must be answered as unknown, and nothing new taken.
+    fn after_a_failure(&mut self) {
+        let why = self.engine.failed().borrow().clone().unwrap();
+        assert!(!why.contains("panicked"), "seed {}: {why}", self.seed);
+        self.settle();
+        assert!(self.open.is_empty(), "seed {}: no answer after a failure", self.seed);
+        self.calls += 1;
+        let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
+        let append = Append {
+            scope: self.scopes[0].clone(),
+            id: AppendId([9; 16]),
+            repeated: false,
+            expected_head: ExpectedHead::Any,
+            proposals: vec![Op::Add(9).proposal()],
+        };
+        self.engine.append(append, &to, self.calls);
+        let Answer { outcome, .. } = self.inbox.answer(self.calls).unwrap();
+        assert!(matches!(outcome, Outcome::ReadOnly { .. }), "seed {}: {outcome:?}", self.seed);
+        self.crash();
+    }
+
+    /// The process is killed, or the power fails, and the store is opened again.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        self.ready.clear();
+        // A killed process leaves what the operating system has; a power cut only what was synced.
+        let power_cut = self.rng.one_in(2);
+        if power_cut {
+            self.model.power_cut();
+        }
+        self.open.clear();
+        self.inbox = Arc::default();
+        self.log = Arc::new(self.log.crash(!power_cut));
+        self.engine = open(&self.log, &self.clock, &self.ready);
+    }
+
+    /// Lets everything that waits be decided and committed.
+    fn settle(&mut self) {
+        loop {
+            while let Some(work) = self.ready.any(&mut self.rng) {
+                work.run();
+            }
+            if !self.engine.commit_turn() && self.ready.is_empty() {
+                break;
+            }
+        }
+        self.collect();
+    }
+
+    /// Every client asks for every append once more, then the log is held against the model.
+    pub fn finish(mut self) -> Report {
+        self.log.fail_nothing();
+        self.settle();
+        if self.engine.failed().borrow().is_some() {
+            self.after_a_failure();
+        }
+        assert!(self.open.is_empty(), "seed {}: calls without an answer", self.seed);
+        for mut append in self.model.all_sent() {
+            append.repeated = true;
+            self.send(append);
+            self.settle();
+        }
+        assert!(self.engine.failed().borrow().is_none(), "seed {}", self.seed);
+        let mut trace = Vec::new();
+        for scope in &self.scopes {
+            let events = self.read(scope).unwrap();
+            self.model.saw(scope, &events);
+            self.model.check_scope(scope, &events);
+            trace.extend(events.last().map(|event| event.hash.0).unwrap_or_default());
+        }
+        let report = self.engine.verify(None, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+        assert_eq!(report.damage, Vec::<String>::new(), "seed {}", self.seed);
+        trace.extend(self.model.trace());
+        Report { crashes: self.crashes, duplicates: self.duplicates, trace: Digest::of(&trace) }
+    }
+}
