@@ -5,4 +5,6 @@ pub mod clock;
 pub mod engine;
 pub mod log;
 pub mod plugin;
+pub mod server;
+pub mod store;
 pub mod validator;

@@ -153,15 +153,17 @@ impl Rules for Scripted {
 
 impl Instance {
     /// What the log shows must be what was folded; anything else is an error of the engine.
-    fn look_back(&self) {
+    fn look_back(&self) -> Result<(), Fault> {
         assert_eq!(self.history.head(), Seq(self.state.count), "history ends elsewhere");
         let mut seen = State::default();
         let fold = &mut |event: &BodyIn<'_>| {
             assert_eq!(event.seq, Seq(seen.count + 1), "history has a gap");
             seen.fold(event.payload).unwrap();
         };
-        self.history.read(Seq::ZERO, usize::MAX, fold).unwrap();
+        let read = self.history.read(Seq::ZERO, usize::MAX, fold);
+        read.map_err(|detail| Fault { kind: FaultKind::Trap, detail })?;
         assert_eq!(seen, self.state, "history shows other events than were folded");
+        Ok(())
     }
 
     fn judge(&self, state: &mut State, index: usize, op: Option<Op>) -> Result<Judged, Fault> {
@@ -216,7 +218,7 @@ impl Validator for Instance {
     }
 
     fn validate(&mut self, proposals: &[Proposal], _: u64) -> Result<Verdict, Fault> {
-        self.look_back();
+        self.look_back()?;
         let mut state = self.state;
         let mut acceptances = Vec::new();
         for (index, proposal) in proposals.iter().enumerate() {

@@ -90,6 +90,7 @@ impl<V: Validator> Instance<V> {
     }
 
     /// The state.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state(&self) -> &V::State {
         &self.state
     }

@@ -280,7 +280,8 @@ fn publish(feed: &Feed, log: &dyn EventLog, units: &[Unit]) {
 
 impl Then {
     fn finish(self, shared: &Shared, unit: &Unit, error: Option<&String>) {
-        if let Some(cell) = &self.cell {
+        // After a failure the loop keeps what it handed over: it is not in the log.
+        if let (Some(cell), None) = (&self.cell, error) {
             cell.done.fetch_add(1, Ordering::Release);
         }
         match self.reply {

@@ -3,7 +3,7 @@
 use super::mailbox::Cell;
 use atomic_store_core::ScopeName;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,8 @@ const SAMPLE: usize = 8;
 
 /// Scopes in memory by name.
 pub(crate) struct Live {
-    hasher: RandomState,
+    /// Without a secret, so that a simulation repeats; whoever fills one shard gains nothing.
+    hasher: BuildHasherDefault<DefaultHasher>,
     shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
     /// Where the search for a cold scope goes on.
@@ -31,7 +32,7 @@ struct Shard {
 impl Live {
     pub(crate) fn new() -> Self {
         Live {
-            hasher: RandomState::new(),
+            hasher: BuildHasherDefault::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             count: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),

@@ -5,7 +5,8 @@ mod model;
 mod queue;
 
 use atomic_store::engine::{Drive, Engine, ReplyTo};
-use atomic_store::log::MemoryLog;
+use atomic_store::log::{CommitFault, MemoryLog};
+use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{
     Answer, Append, AppendId, Digest, Event, ExpectedHead, Limits, Outcome, ScopeName,
     ScopePattern, Seq,
@@ -72,7 +73,7 @@ fn open(log: &Arc<MemoryLog>, clock: &Arc<JumpingClock>, ready: &Arc<Ready>) -> 
 impl Sim {
     pub fn new(seed: u64, chaos: Chaos) -> Self {
         let mut rng = Rng::new(seed);
-        let log = Arc::new(MemoryLog::new(limits()));
+        let log = Arc::new(MemoryLog::new(StoreId([7; 16]), limits()));
         let clock = Arc::new(JumpingClock::default());
         clock.set(1_000_000 + rng.below(1_000));
         let ready = Arc::<Ready>::default();
@@ -102,7 +103,8 @@ impl Sim {
 
     /// From here on, lets the n-th commit fail, before or after it became durable.
     pub fn fail_commit(&mut self, n: u64, after_durable: bool) {
-        self.log.fail_commit(n, after_durable);
+        let how = if after_durable { CommitFault::After } else { CommitFault::Before };
+        self.log.fail_commit(self.log.commit_calls() + n, how);
     }
 
     /// One thing happens.
@@ -186,10 +188,10 @@ impl Sim {
     fn plan_a_failure(&mut self) {
         let n = 1 + self.rng.below(6);
         if self.rng.one_in(3) {
-            self.log.fail_read(n);
+            self.log.fail_read(self.log.read_calls() + n);
         } else {
             let after_durable = self.rng.one_in(2);
-            self.log.fail_commit(n, after_durable);
+            self.fail_commit(n, after_durable);
         }
     }
 
@@ -211,6 +213,13 @@ impl Sim {
             Ok(()) => Some(events),
             Err(atomic_store::log::ReadError::Storage(_)) => None,
             Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    /// Uses up the reads that are planned to fail.
+    fn use_up_failing_reads(&self) {
+        for scope in &self.scopes {
+            while self.read(scope).is_none() {}
         }
     }
 
@@ -248,18 +257,15 @@ impl Sim {
         self.crash();
     }
 
-    /// The process is killed, or the power fails, and the store is opened again.
+    /// The process stops at once, and the store is opened again. What was synced is there, and as much
+    /// of the rest as the seed says.
     fn crash(&mut self) {
         self.crashes += 1;
         self.ready.clear();
-        // A killed process leaves what the operating system has; a power cut only what was synced.
-        let power_cut = self.rng.one_in(2);
-        if power_cut {
-            self.model.power_cut();
-        }
+        self.model.may_forget_refusals();
         self.open.clear();
         self.inbox = Arc::default();
-        self.log = Arc::new(self.log.crash(!power_cut));
+        self.log = Arc::new(self.log.crash(self.rng.next()));
         self.engine = open(&self.log, &self.clock, &self.ready);
     }
 
@@ -278,21 +284,24 @@ impl Sim {
 
     /// Every client asks for every append once more, then the log is held against the model.
     pub fn finish(mut self) -> Report {
-        self.log.fail_nothing();
         self.settle();
-        if self.engine.failed().borrow().is_some() {
+        assert!(self.open.is_empty(), "seed {}: calls without an answer", self.seed);
+        // Planned failures may still come; each ends in a restart, after which everybody asks again.
+        loop {
+            for mut append in self.model.all_sent() {
+                append.repeated = true;
+                self.send(append);
+                self.settle();
+            }
+            if self.engine.failed().borrow().is_none() {
+                break;
+            }
             self.after_a_failure();
         }
-        assert!(self.open.is_empty(), "seed {}: calls without an answer", self.seed);
-        for mut append in self.model.all_sent() {
-            append.repeated = true;
-            self.send(append);
-            self.settle();
-        }
-        assert!(self.engine.failed().borrow().is_none(), "seed {}", self.seed);
+        self.use_up_failing_reads();
         let mut trace = Vec::new();
         for scope in &self.scopes {
-            let events = self.read(scope).unwrap();
+            let events = self.read(scope).expect("no read fails any more");
             self.model.saw(scope, &events);
             self.model.check_scope(scope, &events);
             trace.extend(events.last().map(|event| event.hash.0).unwrap_or_default());

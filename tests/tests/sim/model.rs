@@ -16,7 +16,7 @@ struct Known {
     append: Append,
     /// The first outcome that the client learned, if it was a decision.
     first: Option<Outcome>,
-    /// True if a power cut may have taken the memory of a refusal with it.
+    /// True if a crash may have taken the memory of a refusal with it: refusals alone are not synced.
     forgettable: bool,
 }
 
@@ -44,7 +44,7 @@ impl Model {
         self.seen.get(scope).map_or(Seq::ZERO, |events| Seq(events.len() as u64))
     }
 
-    pub fn power_cut(&mut self) {
+    pub fn may_forget_refusals(&mut self) {
         for known in self.appends.values_mut() {
             known.forgettable = true;
         }

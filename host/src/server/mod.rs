@@ -1,0 +1,21 @@
+//! The native API: sockets, sessions, and the framed protocol of `atomic_store_core::protocol`.
+//!
+//! Invariants: whoever connects over the Unix socket is this user or root, and is known before a byte
+//! is read. One session's queue is bounded, and nothing that a client does or fails to do holds up
+//! the engine or another session. Every request that was taken gets its one answer, also during a
+//! shutdown.
+
+mod feed;
+mod hub;
+mod listener;
+mod out;
+mod page;
+mod requests;
+mod serve;
+mod session;
+mod skim;
+mod socket_file;
+mod uploads;
+
+pub use listener::ServeError;
+pub use serve::{Server, ServerOptions, attach, default_socket, serve};

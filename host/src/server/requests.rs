@@ -1,0 +1,239 @@
+//! What each request does. Appends and queries go straight to the engine; whatever may wait for the
+//! disk runs elsewhere, so that this task never blocks.
+
+use super::feed::{Feed, failed, lost};
+use super::hub::blocking;
+use super::page::{Place, Source};
+use super::session::{Session, Streaming, decode};
+use super::skim;
+use super::uploads::Upload;
+use crate::engine::Engine;
+use atomic_store_core::protocol::{ClientFrame, Reply, Request, RequestError};
+use atomic_store_core::{Answer, Outcome, Position, ScopeName, Seq};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Frames longer than this are looked through before they are decoded.
+const SKIM_BYTES: usize = 64 * 1024;
+/// The least time between two reports of progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// The requests of one connection.
+pub(crate) struct Requests {
+    session: Arc<Session>,
+    upload: Upload,
+    started: u64,
+    /// As many were answered when last looked.
+    answered: u64,
+    calls_max: u64,
+}
+
+impl Requests {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        let calls_max = session.limits().session_calls_max.max(1) as u64;
+        Requests { session, upload: Upload::default(), started: 0, answered: 0, calls_max }
+    }
+
+    /// How many calls were taken.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// Waits, between two reads, until the client may go on.
+    pub(crate) async fn rest(&mut self) {
+        self.answered = self.session.out.ready(self.started, false).await;
+    }
+
+    /// Takes one request.
+    ///
+    /// # Errors
+    /// Why the bytes are not a request. The session cannot go on then.
+    pub(crate) async fn take(&mut self, body: &[u8]) -> Result<(), String> {
+        if self.started - self.answered >= self.calls_max {
+            self.rest().await;
+        }
+        if body.len() > SKIM_BYTES
+            && let Some((call, invalid)) = skim::too_much(body, self.session.limits())
+        {
+            self.started += 1;
+            let (field, why) = (invalid.field, invalid.why);
+            let answer = Answer { outcome: Outcome::Invalid { field, why }, duplicate: false };
+            self.session.out.reply(call, &Reply::Answer(answer));
+            return Ok(());
+        }
+        let ClientFrame { call, request } = decode(body)?;
+        if call == 0 {
+            return Err("the number of a call is 0, which belongs to the session".to_owned());
+        }
+        if let Request::Append(append) = request {
+            self.started += 1;
+            self.session.engine().append(append, &self.session.reply_to, call);
+            return Ok(());
+        }
+        if let Request::Query { scope, name, args } = request {
+            self.answered = self.session.out.ready(self.started, true).await;
+            self.started += 1;
+            let to = &self.session.reply_to;
+            self.session.engine().query(&scope, name, args, to, call);
+            return Ok(());
+        }
+        self.other(call, request);
+        Ok(())
+    }
+
+    fn other(&mut self, call: u64, request: Request) {
+        match request {
+            Request::Subscribe { scope, after } => {
+                let place = Place { seq: after, position: Position(0) };
+                self.subscribe(call, Source::Scope(scope, Seq::MAX), place);
+            }
+            Request::SubscribeOrder { after } => {
+                let place = Place { seq: Seq::ZERO, position: after };
+                self.subscribe(call, Source::Order, place);
+            }
+            Request::Read { scope, after, through, limit } => {
+                let place = Place { seq: after, position: Position(0) };
+                self.read(call, Source::Scope(scope, through), place, limit);
+            }
+            Request::ReadOrder { after, limit } => {
+                let place = Place { seq: Seq::ZERO, position: after };
+                self.read(call, Source::Order, place, limit);
+            }
+            Request::Verify { scope } => self.verify(call, scope),
+            Request::Cancel { call: stream } => {
+                self.started += 1;
+                self.session.cancel(stream, call);
+            }
+            Request::LoadValidator { part, last } => self.load(call, &part, last),
+            other => self.task(call, |engine| answer(engine, other)),
+        }
+    }
+
+    fn stream(&mut self, call: u64, subscription: bool) -> Option<Streaming> {
+        // A subscription has its own cap; it would otherwise hold a place among the calls for ever.
+        self.started += u64::from(!subscription);
+        match self.session.stream(call, subscription) {
+            Ok(stream) => Some(stream),
+            Err(why) => {
+                self.started += u64::from(subscription);
+                self.session.out.reply(call, &Reply::Error(why));
+                None
+            }
+        }
+    }
+
+    fn subscribe(&mut self, call: u64, source: Source, place: Place) {
+        if let Some(stream) = self.stream(call, true) {
+            let session = Arc::clone(&self.session);
+            tokio::spawn(Feed { session, stream, source, place }.subscribe());
+        }
+    }
+
+    fn read(&mut self, call: u64, source: Source, place: Place, limit: u64) {
+        if let Some(stream) = self.stream(call, false) {
+            let session = Arc::clone(&self.session);
+            tokio::spawn(Feed { session, stream, source, place }.read(limit));
+        }
+    }
+
+    fn verify(&mut self, call: u64, scope: Option<ScopeName>) {
+        let Some(stream) = self.stream(call, false) else { return };
+        let session = Arc::clone(&self.session);
+        tokio::spawn(async move {
+            let hub = Arc::clone(&session.hub);
+            let stream = Arc::new(stream);
+            let work = {
+                let stream = Arc::clone(&stream);
+                move || verify(session.engine(), scope.as_ref(), &stream)
+            };
+            let end = tokio::select! {
+                _ = stream.stopped() => return,
+                end = blocking(&hub.verifications, work) => end,
+            };
+            stream.finish(&end.unwrap_or_else(|| Reply::Error(lost())));
+        });
+    }
+
+    fn load(&mut self, call: u64, part: &[u8], last: bool) {
+        match self.upload.part(&self.session.hub, part, last) {
+            Ok(Some(whole)) => self.task(call, move |engine| {
+                let (info, new) = engine.load(whole.bytes())?;
+                let bindings = engine.validators().1;
+                let bindings = bindings.into_iter().filter(|b| b.validator == info.digest);
+                Ok(Reply::Validator { new, bindings: bindings.collect(), info })
+            }),
+            Ok(None) => {
+                self.started += 1;
+                self.session.out.reply(call, &Reply::Done);
+            }
+            Err(why) => {
+                self.started += 1;
+                self.session.out.reply(call, &Reply::Error(why));
+            }
+        }
+    }
+
+    /// Answers a call with what some work gives that may block.
+    fn task(
+        &mut self,
+        call: u64,
+        work: impl FnOnce(&Engine) -> Result<Reply, RequestError> + Send + 'static,
+    ) {
+        self.started += 1;
+        let session = Arc::clone(&self.session);
+        tokio::spawn(async move {
+            let hub = Arc::clone(&session.hub);
+            let reply = blocking(&session.hub.tasks, move || work(&hub.engine)).await;
+            let reply = reply.unwrap_or_else(|| Err(lost())).unwrap_or_else(Reply::Error);
+            session.out.reply(call, &reply);
+        });
+    }
+}
+
+/// Requests with one answer that may wait for the disk.
+fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
+    match request {
+        Request::ShowScope { scope } => {
+            engine.show_scope(&scope).map(Reply::Scope).map_err(|why| failed(&why))
+        }
+        Request::ListScopes { prefix, after, limit } => {
+            let page = engine.limits().page_events_max;
+            let limit = usize::try_from(limit).unwrap_or(page).min(page);
+            let scopes = engine.list_scopes(&prefix, &after, limit);
+            scopes.map(Reply::Scopes).map_err(|why| failed(&why))
+        }
+        Request::ListValidators => {
+            let (loaded, bindings) = engine.validators();
+            Ok(Reply::Validators { loaded, bindings })
+        }
+        Request::ShowValidator { validator } => {
+            let (info, bindings) = engine.validator(&validator)?;
+            Ok(Reply::Validator { info, new: false, bindings })
+        }
+        Request::Bind { pattern, validator, config } => {
+            engine.bind(pattern, &validator, config).map(Reply::Bound)
+        }
+        Request::Unbind { pattern } => engine.unbind(&pattern).map(|()| Reply::Done),
+        Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
+        _ => {
+            let (field, why) = ("request".into(), "this server does not know it".into());
+            Err(RequestError::Invalid { field, why })
+        }
+    }
+}
+
+fn verify(engine: &Engine, scope: Option<&ScopeName>, stream: &Streaming) -> Reply {
+    let mut told = Instant::now();
+    let report = engine.verify(scope, &mut |scopes, of_scopes, events| {
+        if stream.is_cancelled() {
+            return ControlFlow::Break(());
+        }
+        if told.elapsed() >= PROGRESS_EVERY {
+            told = Instant::now();
+            stream.push(&Reply::Progress { scopes, of_scopes, events });
+        }
+        ControlFlow::Continue(())
+    });
+    report.map_or_else(|why| Reply::Error(failed(&why)), Reply::Verified)
+}

@@ -1,0 +1,68 @@
+//! A store in this process: the log on disk, the sandbox and the engine, put together.
+
+use crate::clock::SystemClock;
+use crate::engine::{Drive, Engine};
+use crate::log::{FjallLog, OpenError, OpenReport, ReadError};
+use crate::plugin::{RuntimeError, WasmLoader};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::log::OpenOptions as StoreOptions;
+
+/// An open store. Dropping it without [`Store::close`] is what a crash would do: nothing
+/// acknowledged is lost, and the next start folds more.
+pub struct Store {
+    engine: Engine,
+    report: OpenReport,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The sandbox.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The store's own scope, `$system`.
+    #[error("$system cannot be read: {0}")]
+    System(#[from] ReadError),
+}
+
+impl Store {
+    /// Opens the store in a directory, or makes one.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what to do.
+    pub fn open(options: StoreOptions) -> Result<Store, StoreError> {
+        let mut limits = options.limits.clone();
+        let (log, report) = FjallLog::open(&options)?;
+        let loader = WasmLoader::new(limits.clone())?;
+        limits.instances_max = limits.instances_max.min(loader.instances_max());
+        let clock = Arc::new(SystemClock);
+        let (log, loader) = (Arc::new(log), Arc::new(loader));
+        let engine = Engine::open(log, loader, clock, limits, Drive::for_this_machine())?;
+        Ok(Store { engine, report })
+    }
+
+    /// The engine, which does the work.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What opening the directory found.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Decides and commits what waits, saves the validators' states, and closes the log. False if
+    /// the deadline came first; everything acknowledged is durable all the same.
+    #[must_use]
+    pub fn close(self, deadline: Duration) -> bool {
+        self.engine.close(deadline)
+    }
+}
