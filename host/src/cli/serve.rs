@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::Out;
 use super::{exit, run};
 use atomic_store::engine::Engine;
-use atomic_store::server::{self, ServerOptions};
+use atomic_store::server::{self, ServeError, Server, ServerOptions};
 use atomic_store::store::{Store, StoreOptions};
 use atomic_store_core::Limits;
 use clap::{Args, ValueEnum};
@@ -107,80 +107,61 @@ async fn listen(
     out: &mut Out,
 ) -> Result<Stop, Failure> {
     let engine = store.engine();
-    let options =
-        ServerOptions { socket: Some(socket.clone()), tcp: global.tcp, ..ServerOptions::default() };
+    // Before the ready line, so that a signal that answers it is not missed.
+    let (mut terminate, mut interrupt) =
+        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut options = ServerOptions::default();
+    options.socket = Some(socket);
+    options.tcp = global.tcp;
+    let server = Server::bind(engine.clone(), options).await.map_err(|error| refused(&error))?;
+    ready(engine, &server, out)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = server::serve(engine.clone(), options, async move {
+    let mut serving = std::pin::pin!(server.run(async move {
         // A dropped sender stops the server as well.
-        let _dropped = stopped.await;
-    });
-    let mut serving = std::pin::pin!(serving);
-    let why = tokio::select! {
-        ended = &mut serving => return Err(listener_failure(ended)),
-        why = until_stopped(engine, &socket, global, out) => why?,
-    };
+        drop(stopped.await);
+    }));
+    tokio::select! {
+        ended = &mut serving => return why(ended),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     tracing::info!("no more connections; answering what was taken");
     drop(stop);
     tokio::select! {
-        ended = &mut serving => ended.map_err(|error| Failure::new(exit::STORAGE, error.to_string()))?,
-        () = second_signal()? => return Err(forced()),
-    }
-    Ok(why)
-}
-
-fn listener_failure(ended: Result<(), server::ServeError>) -> Failure {
-    let why = ended.map_or_else(|error| error.to_string(), |()| "the listener ended".to_owned());
-    Failure::new(exit::STORAGE, format!("cannot serve: {why}"))
-}
-
-/// Says when clients can connect, then waits for a reason to stop.
-async fn until_stopped(
-    engine: &Engine,
-    socket: &std::path::Path,
-    global: &Global,
-    out: &mut Out,
-) -> Result<Stop, Failure> {
-    let mut failed = engine.failed();
-    let mut terminate = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut every = tokio::time::interval(Duration::from_millis(5));
-    while tokio::net::UnixStream::connect(socket).await.is_err() {
-        every.tick().await;
-    }
-    ready(engine, socket, global, out)?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(Stop::Signal),
-        _ = interrupt.recv() => Ok(Stop::Signal),
-        why = failure(&mut failed) => Ok(Stop::Failed(why)),
+        ended = &mut serving => why(ended),
+        () = second_signal()? => forced(),
     }
 }
 
-fn ready(
-    engine: &Engine,
-    socket: &std::path::Path,
-    global: &Global,
-    out: &mut Out,
-) -> Result<(), Failure> {
-    let store = engine.store_id();
+fn why(ended: Result<(), ServeError>) -> Result<Stop, Failure> {
+    match ended {
+        Ok(()) => Ok(Stop::Signal),
+        Err(ServeError::LogFailed(why)) => Ok(Stop::Failed(why)),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+/// An address that cannot be used is a matter of the command line.
+fn refused(error: &ServeError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn ready(engine: &Engine, server: &Server, out: &mut Out) -> Result<(), Failure> {
+    let (store, socket, tcp) = (engine.store_id(), server.socket(), server.tcp());
     if out.json() {
         out.document(&json!({
             "ready": true,
             "store": store.to_string(),
             "socket": socket,
-            "tcp": global.tcp,
+            "tcp": tcp,
             "pid": std::process::id(),
         }))?;
     } else {
-        let tcp = global.tcp.map(|address| format!(" tcp {address}")).unwrap_or_default();
-        out.line(&format!("ready: store {store} socket {}{tcp}", socket.display()))?;
+        let socket = socket.map(|path| format!(" socket {}", path.display())).unwrap_or_default();
+        let tcp = tcp.map(|address| format!(" tcp {address}")).unwrap_or_default();
+        out.line(&format!("ready: store {store}{socket}{tcp}"))?;
     }
     out.flush()
-}
-
-/// Waits until the engine says that it failed.
-async fn failure(failed: &mut tokio::sync::watch::Receiver<Option<String>>) -> String {
-    let why = failed.wait_for(Option::is_some).await;
-    why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "the engine ended".to_owned())
 }
 
 /// Closes the store, unless a second signal does not want to wait for it.
@@ -198,13 +179,13 @@ async fn close(store: Store, deadline: Duration) -> Result<(), Failure> {
             )),
             Err(error) => Err(Failure::new(exit::STORAGE, error.to_string())),
         },
-        () = second_signal()? => Err(forced()),
+        () = second_signal()? => forced(),
     }
 }
 
 /// Ends the process at once: whoever sends two signals does not want destructors to run. What was
 /// acknowledged is on the disk already.
-fn forced() -> Failure {
+fn forced<T>() -> Result<T, Failure> {
     eprintln!("atomic-store: ended by a second signal");
     std::process::exit(i32::from(exit::FORCED))
 }
