@@ -4,10 +4,11 @@
 use super::args::{DEFAULT_DATA, Global};
 use super::exit;
 use super::failure::Failure;
+use super::output::note;
+use atomic_store::log::{OpenError, OpenReport, ReadError};
 use atomic_store::server;
-use atomic_store::store::{Store, StoreOptions};
+use atomic_store::store::{Store, StoreError, StoreOptions};
 use atomic_store_client::{Address, Client, Options};
-use atomic_store_core::Limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,12 +133,8 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
             data.display()
         )));
     }
-    let options = StoreOptions {
-        path: data.to_owned(),
-        limits: Limits::default(),
-        accept_loss: false,
-        cache_bytes: CACHE_BYTES,
-    };
+    let mut options = StoreOptions::new(data);
+    options.cache_bytes = CACHE_BYTES;
     let store = open(options).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());
@@ -154,11 +151,41 @@ pub(crate) async fn open(options: StoreOptions) -> Result<Store, Failure> {
 /// The same for who may block.
 pub(crate) fn open_blocking(options: StoreOptions) -> Result<Store, Failure> {
     let path = options.path.clone();
-    Store::open(options).map_err(|error| open_failure(&path, &error))
+    let store = Store::open(options).map_err(|error| {
+        let message = format!("the store in {} did not open: {error}", path.display());
+        Failure::new(code(&error), message)
+    })?;
+    tell(store.report());
+    Ok(store)
 }
 
-fn open_failure(path: &Path, error: &atomic_store::store::OpenError) -> Failure {
-    Failure::new(exit::STORAGE, format!("the store in {} did not open: {error}", path.display()))
+fn code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Open(OpenError::Locked { .. }) => exit::TRY_AGAIN,
+        StoreError::Open(OpenError::Unsafe { .. } | OpenError::Newer { .. }) => exit::USAGE,
+        StoreError::Open(OpenError::Io { .. }) | StoreError::Runtime(_) => exit::STORAGE,
+        StoreError::System(ReadError::Storage(_)) => exit::STORAGE,
+        _ => exit::DAMAGED,
+    }
+}
+
+/// What had to be mended is said each time, not only in a server's log.
+fn tell(report: &OpenReport) {
+    if let Some(commits) = report.accepted_loss {
+        note(&format!("warning: {commits} acknowledged commits are lost, as accepted"));
+    }
+    if let Some(cut) = &report.cut {
+        note(&format!(
+            "note: the last {} bytes of {} were cut, as {}; a copy is in {}",
+            cut.bytes,
+            cut.journal.display(),
+            cut.why,
+            cut.saved_as.display()
+        ));
+    }
+    for (scope, found) in &report.damaged {
+        note(&format!("warning: scope {scope} is damaged and takes no appends: {found}"));
+    }
 }
 
 fn has_store(data: &Path) -> bool {

@@ -8,7 +8,6 @@ use super::{exit, run};
 use atomic_store::engine::Engine;
 use atomic_store::server::{self, ServeError, Server, ServerOptions};
 use atomic_store::store::{Store, StoreOptions};
-use atomic_store_core::Limits;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -72,13 +71,10 @@ pub(crate) fn run(global: &Global, args: Serve, out: &mut Out) -> Result<(), Fai
 
 async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failure> {
     let data = data(global);
-    let store = connect::open(StoreOptions {
-        path: data.clone(),
-        limits: Limits::default(),
-        accept_loss: args.accept_loss,
-        cache_bytes: args.cache * 1024 * 1024,
-    })
-    .await?;
+    let mut options = StoreOptions::new(&data);
+    options.accept_loss = args.accept_loss;
+    options.cache_bytes = args.cache * 1024 * 1024;
+    let store = connect::open(options).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));
     let stopped = listen(global, &store, socket, out).await?;
     let deadline = Duration::from_secs(args.shutdown_seconds);

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use atomic_store::engine::{ACCEPT_ALL, Engine};
 use atomic_store::store::{Store, StoreOptions};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::{Limits, ScopePattern, ValidatorRef};
+use atomic_store_core::{ScopePattern, ValidatorRef};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,12 +43,9 @@ impl Setup {
 
     /// Opens a store.
     pub(super) fn open(&self, path: &Path) -> Result<Store, Failure> {
-        connect::open_blocking(StoreOptions {
-            path: path.join("data"),
-            limits: Limits::default(),
-            accept_loss: false,
-            cache_bytes: CACHE_BYTES,
-        })
+        let mut options = StoreOptions::new(path.join("data"));
+        options.cache_bytes = CACHE_BYTES;
+        connect::open_blocking(options)
     }
 
     /// Binds the validator to the scopes of the benchmark.
