@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Builds the Rust validators of examples/ to target/guests/<name>.wasm.
+# Builds Rust validators to wasm.
 #
-# They are core modules that carry their WIT; the store makes components of them when it loads them.
+#   scripts/build-guests.sh            the examples, to target/guests/<name>.wasm
+#   scripts/build-guests.sh FOLDER     your own crate, to FOLDER/target/wasm32-unknown-unknown/release/
+#
+# The results are core modules that carry their WIT; the store makes components of them on load.
 # Four ways to the wasm target are tried, in this order, and each says what it does:
 #   1. the toolchain in use has it already;
 #   2. rustup adds it (given 120 seconds; RUSTUP_SECONDS changes that);
@@ -9,7 +12,19 @@
 #   4. a message that says what to install.
 # A second run with nothing changed takes about a second. Safe to run from any folder.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+
+if [ $# -gt 1 ]; then
+    printf 'usage: %s [FOLDER]\n' "$0" >&2
+    exit 2
+fi
+if [ $# = 1 ]; then
+    own_crate=1
+    cd "$1"
+    [ -f Cargo.toml ] || { printf 'guests: there is no Cargo.toml in %s\n' "$PWD" >&2; exit 2; }
+else
+    own_crate=
+    cd "$(dirname "$0")/.."
+fi
 
 readonly target=wasm32-unknown-unknown
 readonly out=target/guests
@@ -61,23 +76,27 @@ debian_installs_rust() {
     has_debian_rust
 }
 
-packages() { printf -- '-p atomic-store-example-%s ' "${guests[@]}"; }
+arguments=(build --target "$target")
+if [ -n "$own_crate" ]; then
+    target_dir=$PWD/target
+    arguments+=(--release)
+else
+    target_dir=$PWD/$build
+    arguments+=(--locked --profile guest --lib)
+    for guest in "${guests[@]}"; do arguments+=(-p "atomic-store-example-$guest"); done
+fi
 
 build_plainly() {
     say "building with $(rustc --version)"
-    # shellcheck disable=SC2046 # the list of packages is meant to be split
-    CARGO_TARGET_DIR=$build cargo build --locked --profile guest --lib \
-        --target "$target" $(packages)
+    CARGO_TARGET_DIR=$target_dir cargo "${arguments[@]}"
 }
 
 build_with_debian() {
     say "building with Debian's $(/usr/bin/rustc --version); the first time takes a minute or two"
     # RUSTC_BOOTSTRAP lets a release compiler build the standard library for the target.
-    # shellcheck disable=SC2046 # the list of packages is meant to be split
     env -u RUSTUP_TOOLCHAIN -u RUSTC_WRAPPER -u RUSTC_WORKSPACE_WRAPPER \
-        RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$build \
-        /usr/bin/cargo build --locked --profile guest --lib \
-        -Z build-std=std,panic_abort --target "$target" $(packages)
+        RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$target_dir" \
+        /usr/bin/cargo "${arguments[@]}" -Z build-std=std,panic_abort
 }
 
 if command -v rustc >/dev/null && command -v cargo >/dev/null && has_target rustc; then
@@ -95,9 +114,15 @@ else
     exit 1
 fi
 
+if [ -n "$own_crate" ]; then
+    say "the result:"
+    find "$target_dir/$target/release" -maxdepth 1 -name '*.wasm' -print
+    exit 0
+fi
+
 mkdir -p "$out"
 for guest in "${guests[@]}"; do
-    from=$build/$target/guest/atomic_store_example_$guest.wasm
+    from=$target_dir/$target/guest/atomic_store_example_$guest.wasm
     # Copied aside and renamed, so that nobody loads half a file; left alone if nothing changed.
     if ! cmp -s "$from" "$out/$guest.wasm"; then
         cp "$from" "$out/.$guest.wasm.new"

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// One of the logs under test.
 enum Log {
     Fjall(Box<FjallLog>, PathBuf),
-    Memory(MemoryLog),
+    Memory(Box<MemoryLog>),
 }
 
 impl Deref for Log {
@@ -24,7 +24,7 @@ impl Deref for Log {
     fn deref(&self) -> &Self::Target {
         match self {
             Log::Fjall(log, _) => &**log,
-            Log::Memory(log) => log,
+            Log::Memory(log) => &**log,
         }
     }
 }
@@ -39,7 +39,7 @@ fn reopen(log: Log) -> Log {
             assert!(report.clean && report.damaged.is_empty(), "{report:?}");
             Log::Fjall(Box::new(log), path)
         }
-        Log::Memory(log) => Log::Memory(log.crash(1)),
+        Log::Memory(log) => Log::Memory(Box::new(log.crash(1))),
     }
 }
 
@@ -47,7 +47,7 @@ fn reopen(log: Log) -> Log {
 fn for_each_log(test: impl Fn(&str, Log)) {
     let (_dir, path) = data();
     test("fjall", Log::Fjall(Box::new(open(&path).0), path));
-    test("memory", Log::Memory(MemoryLog::new(StoreId([3; 16]), Limits::default())));
+    test("memory", Log::Memory(Box::new(MemoryLog::new(StoreId([3; 16]), Limits::default()))));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use atomic_store::plugin::WasmLoader;
 use atomic_store::validator::{AdmitError, Loader};
 use atomic_store_core::{Digest, Limits};
 use guests::{Events, guest, proposal, start};
+use std::io::Write as _;
 
 fn loader() -> WasmLoader {
     WasmLoader::new(Limits::default()).unwrap()
@@ -153,14 +154,6 @@ fn what_is_not_webassembly_is_malformed() {
 }
 
 #[test]
-fn machine_code_is_never_taken() {
-    // What `wasmtime compile` writes: an ELF file of wasmtime's own kind. Its header is enough.
-    let mut compiled = vec![0_u8; 4096];
-    compiled[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\xc8");
-    assert!(matches!(refused(&compiled), AdmitError::Malformed(_)));
-}
-
-#[test]
 fn unusable_descriptions_are_refused_with_the_rule_they_break() {
     let cases = [
         ("(i32.store (i32.const 36) (i32.const 0)) (i32.const 32)", "name"),
@@ -246,7 +239,8 @@ fn mutated_components_are_refused_or_work_within_their_limits() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
             as u64
     });
-    println!("run again with SEED={seed}");
+    // Past the test harness, which would keep it to itself if the process ended.
+    writeln!(std::io::stderr(), "mutations: run again with SEED={seed}").unwrap();
     let limits = Limits { call_fuel_max: 1_000_000, call_ms_max: 200, ..Limits::default() };
     let loader = WasmLoader::new(limits).unwrap();
     let originals = [guest().component(), guest().module()];

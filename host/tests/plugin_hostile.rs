@@ -144,12 +144,10 @@ fn the_wall_clock_stops_what_fuel_does_not() {
 
 #[test]
 fn the_deadline_is_that_of_one_call_and_not_of_an_idle_instance() {
-    let limits = Limits { call_ms_max: 20, ..Limits::default() };
+    let limits = Limits { call_ms_max: 200, ..Limits::default() };
     let mut validator = guest().start(&limits);
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(120) {
-        std::hint::spin_loop();
-    }
+    // Nothing is waited for here: the time itself is what must do no harm.
+    std::thread::sleep(Duration::from_millis(300));
     validator.validate(&[proposal(b"x")], 1).unwrap();
 }
 

@@ -62,7 +62,7 @@ fn rules_that_change_their_mind_are_found() {
     thread_local!(static ASKED: Cell<u64> = const { Cell::new(0) });
     rules!(Fickle, u64, |_state, _proposal| {
         ASKED.set(ASKED.get() + 1);
-        if ASKED.get() % 2 == 0 { Err(reject("no", "now not")) } else { Ok(accept()) }
+        if ASKED.get().is_multiple_of(2) { Err(reject("no", "now not")) } else { Ok(accept()) }
     });
     assert!(complaint::<Fickle>().contains("asked twice"));
 }

@@ -3,7 +3,7 @@
 use super::built_in::{AcceptAll, accept_all_digest};
 use super::system::SystemEvent;
 use crate::log::EventLog;
-use crate::validator::{Loader, Rules};
+use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
     Binding, Digest, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
@@ -11,7 +11,7 @@ use atomic_store_core::{
 use semver::{Version, VersionReq};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Loaded validators and bindings.
 pub(crate) struct Registry {
@@ -34,8 +34,11 @@ struct Entry {
     info: RuleInfo,
     /// The event of `$system` that loaded it: among equal versions the newest counts.
     seq: Seq,
-    rules: OnceLock<Result<Arc<dyn Rules>, String>>,
+    compiled: Mutex<Option<Compiled>>,
 }
+
+/// What came of compiling: it is the same however often one tries.
+type Compiled = Result<Arc<dyn Rules>, AdmitError>;
 
 /// The rule of a scope.
 pub(crate) struct Ruling {
@@ -50,9 +53,9 @@ impl Registry {
     pub(crate) fn new(loader: Arc<dyn Loader>, log: Arc<dyn EventLog>) -> Self {
         let mut state = State::default();
         if let Some(accept_all) = AcceptAll::new() {
-            let entry = Entry { info: accept_all.info(), seq: Seq::ZERO, rules: OnceLock::new() };
-            // A new cell takes its first value.
-            drop(entry.rules.set(Ok(Arc::new(accept_all))));
+            let info = accept_all.info();
+            let compiled = Mutex::new(Some(Ok(Arc::new(accept_all) as Arc<dyn Rules>)));
+            let entry = Entry { info, seq: Seq::ZERO, compiled };
             state.entries.insert(accept_all_digest(), Arc::new(entry));
         }
         Registry { state: RwLock::new(state), generation: AtomicU64::new(1), loader, log }
@@ -71,11 +74,8 @@ impl Registry {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             SystemEvent::ValidatorLoaded(info) => {
-                let entry = Entry { info: info.clone(), seq, rules: OnceLock::new() };
-                if let Some(rules) = rules {
-                    // A new cell takes its first value.
-                    drop(entry.rules.set(Ok(rules)));
-                }
+                let compiled = Mutex::new(rules.map(Ok));
+                let entry = Entry { info: info.clone(), seq, compiled };
                 state.entries.insert(info.digest, Arc::new(entry));
             }
             SystemEvent::ScopeBound { pattern, validator, config } => {
@@ -108,7 +108,7 @@ impl Registry {
         };
         let entry = self.read().entries.get(&binding.validator).cloned();
         let rules = match entry {
-            Some(entry) => entry.rules.get_or_init(|| self.compile(&binding.validator)).clone(),
+            Some(entry) => self.rules(&entry),
             None => Err("it is not loaded".to_owned()),
         };
         let rules = rules.map_err(|why| {
@@ -118,10 +118,20 @@ impl Registry {
         Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
     }
 
-    fn compile(&self, digest: &Digest) -> Result<Arc<dyn Rules>, String> {
-        let bytes = self.log.module(digest).map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or("its component is missing; load it again")?;
-        self.loader.load(&bytes).map_err(|error| error.to_string())
+    /// Compiles a validator on first use; others that need it wait here. A component that could not
+    /// be read is tried again the next time, one that could not be compiled is not.
+    fn rules(&self, entry: &Entry) -> Result<Arc<dyn Rules>, String> {
+        let mut compiled = entry.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if compiled.is_none() {
+            let bytes = self.log.module(&entry.info.digest).map_err(|error| error.to_string())?;
+            let bytes = bytes.ok_or("its component is missing; load it again")?;
+            *compiled = Some(self.loader.load(&bytes));
+        }
+        match &*compiled {
+            Some(Ok(rules)) => Ok(Arc::clone(rules)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("it is not compiled".to_owned()),
+        }
     }
 
     /// The binding that counts for a scope, if any.

@@ -132,7 +132,10 @@ fn preflight(
     match newest.end {
         End::Whole => {}
         // The tree would do the same, after it has believed a length of up to 4 GiB.
-        End::Unfinished(bad) => shorten(&newest.path, bad.kept)?,
+        End::Unfinished(bad) => {
+            shorten(&newest.path, bad.kept)?;
+            report.unfinished = bad.bytes;
+        }
         End::Torn(bad) => report.cut = Some(cut(dir, newest.path, bad)?),
         End::Broken(bad) if accept_loss => {
             report.cut = Some(cut(dir, newest.path, bad)?);

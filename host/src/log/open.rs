@@ -41,6 +41,9 @@ pub struct OpenReport {
     pub clean: bool,
     /// A torn commit that was cut off the end of the journal.
     pub cut: Option<Cut>,
+    /// Bytes at the end of the journal of a commit that was never finished. They are dropped, as is
+    /// usual after a kill.
+    pub unfinished: u64,
     /// How many acknowledged commits are missing, if that was accepted; 0 if nobody can tell.
     pub accepted_loss: Option<u64>,
     /// Events that were checked because they are younger than the mark.

@@ -201,3 +201,20 @@ impl History for NoHistory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atomic_store_core::Limits;
+
+    /// The least component, which only wasmtime itself can compile to what must be refused.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn machine_code_is_never_taken_not_even_from_this_very_engine() {
+        let runtime = Runtime::new(Arc::new(Limits::default())).unwrap();
+        let compiled = runtime.engine.precompile_component(EMPTY).unwrap();
+        let error = admit(&runtime, &compiled).err().unwrap();
+        assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("machine code")));
+    }
+}

@@ -15,6 +15,10 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
+/// Bytes beyond the cap that a snapshot is read with, so that one a little too large is refused with
+/// its own cap and not with that of all calls.
+const SNAPSHOT_SLACK: usize = 64 * 1024;
+
 /// A store with its budget set, and the instance in it.
 pub(super) struct Live {
     pub(super) store: Store<Guest>,
@@ -167,7 +171,12 @@ impl Validator for WasmValidator {
         let limits = Arc::clone(&self.runtime.limits);
         self.call(
             "snapshot",
-            |store, calls| calls.snapshot.call(store, ()),
+            |store, calls| {
+                // A snapshot may be larger than what any other call may hand over.
+                let bytes = limits.snapshot_bytes_max.saturating_add(SNAPSHOT_SLACK);
+                store.set_hostcall_fuel(bytes.max(limits.hostcall_bytes_max));
+                calls.snapshot.call(store, ())
+            },
             |(state,)| {
                 limits.check_snapshot(state.as_deref().unwrap_or_default())?;
                 Ok(state)

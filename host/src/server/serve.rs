@@ -20,7 +20,6 @@ const ATTACHED_BYTES: usize = 1024 * 1024;
 
 /// Where to listen, and how to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ServerOptions {
     /// The Unix socket, if any. Its folder is made if need be, and must be closed to other users.
     pub socket: Option<PathBuf>,
@@ -138,10 +137,11 @@ impl Server {
 }
 
 async fn log_failed(failed: &mut tokio::sync::watch::Receiver<Option<String>>) -> String {
-    match failed.wait_for(Option::is_some).await {
-        Ok(why) => why.clone().unwrap_or_default(),
+    let why = failed.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+    match why {
+        Some(why) => why,
         // The engine is gone without having failed; only `stop` ends this server.
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -49,6 +49,11 @@ impl Guest {
         self
     }
 
+    /// The text of one part.
+    pub(crate) fn part(&self, part: &str) -> String {
+        self.parts[part].clone()
+    }
+
     /// Replaces text of the whole guest, also of the contract it is built against.
     pub(crate) fn replacing(mut self, from: &str, to: &str) -> Self {
         assert!(self.wat.contains(from) || self.wit.contains(from), "nothing to replace: {from}");

@@ -287,16 +287,18 @@ impl Sim {
         self.settle();
         assert!(self.open.is_empty(), "seed {}: calls without an answer", self.seed);
         // Planned failures may still come; each ends in a restart, after which everybody asks again.
-        loop {
+        for round in 1.. {
+            assert!(round < 100, "seed {}: something is never decided", self.seed);
             for mut append in self.model.all_sent() {
                 append.repeated = true;
                 self.send(append);
                 self.settle();
             }
-            if self.engine.failed().borrow().is_none() {
+            if self.engine.failed().borrow().is_some() {
+                self.after_a_failure();
+            } else if self.model.is_decided() {
                 break;
             }
-            self.after_a_failure();
         }
         self.use_up_failing_reads();
         let mut trace = Vec::new();

@@ -39,6 +39,11 @@ impl Model {
         self.appends.values().map(|known| known.append.clone()).collect()
     }
 
+    /// True if every append got a decision.
+    pub fn is_decided(&self) -> bool {
+        self.appends.values().all(|known| known.first.is_some())
+    }
+
     /// The head as far as clients know.
     pub fn head(&self, scope: &ScopeName) -> Seq {
         self.seen.get(scope).map_or(Seq::ZERO, |events| Seq(events.len() as u64))
