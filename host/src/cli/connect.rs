@@ -119,8 +119,8 @@ async fn remote(address: Address, hint: &str) -> Result<Connection, Failure> {
     match Client::connect(address, Options::default()).await {
         Ok(client) => Ok(Connection { client, via, embedded: None }),
         Err(error) => {
-            let code = Failure::from(error);
-            Err(Failure::new(code.code, format!("no store at {via}: {}{hint}", code.message)))
+            let failure = Failure::from(error);
+            Err(Failure::new(failure.code, format!("{}{hint}", failure.message)))
         }
     }
 }

@@ -19,13 +19,18 @@ pub(crate) fn main() -> ExitCode {
         Err(failure) => {
             // Events printed before the failure are still of use.
             if let Err(lost) = out.flush() {
-                eprintln!("atomic-store: {}", text::shown(&lost.message));
+                complain(&lost);
             }
-            if !failure.message.is_empty() {
-                eprintln!("atomic-store: {}", text::shown(&failure.message));
-            }
+            complain(&failure);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+fn complain(failure: &Failure) {
+    for (number, line) in failure.message.lines().enumerate() {
+        let who = if number == 0 { "atomic-store: " } else { "  " };
+        eprintln!("{who}{}", text::shown(line));
     }
 }
 

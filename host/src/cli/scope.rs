@@ -6,8 +6,8 @@ use super::failure::Failure;
 use super::json::ScopeJson;
 use super::output::{Out, note};
 use super::{input, text};
+use atomic_store_core::ScopeName;
 use atomic_store_core::protocol::ScopeInfo;
-use atomic_store_core::{Binding, ScopeName};
 use clap::{Args, Subcommand};
 
 /// Scopes asked for at a time.
@@ -108,20 +108,21 @@ async fn run_show(connection: &Connection, show: &Show, out: &mut Out) -> Result
         ("scope", info.name.to_string()),
         ("head", text::count(info.head.0)),
         ("hash", info.hash.to_string()),
-        ("validator", bound(info.binding.as_ref())),
+        ("validator", bound(&info)),
         ("state", state(&info)),
     ])
 }
 
 fn row(info: &ScopeInfo) -> Vec<String> {
-    vec![info.name.to_string(), text::count(info.head.0), bound(info.binding.as_ref()), state(info)]
+    vec![info.name.to_string(), text::count(info.head.0), bound(info), state(info)]
 }
 
-fn bound(binding: Option<&Binding>) -> String {
-    binding.map_or_else(
-        || "none: appends are refused".to_owned(),
-        |binding| format!("{} by {}", binding.validator.short(), binding.pattern),
-    )
+fn bound(info: &ScopeInfo) -> String {
+    match &info.binding {
+        Some(binding) => format!("{} by {}", binding.validator.short(), binding.pattern),
+        None if info.name.is_reserved() => "the store itself".to_owned(),
+        None => "none: appends are refused".to_owned(),
+    }
 }
 
 fn state(info: &ScopeInfo) -> String {

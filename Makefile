@@ -1,0 +1,32 @@
+# Atomic Store: everything a newcomer types. `make help` lists it.
+#
+# Everything is built in the release profile, the tests too: the tests then run the program as it is
+# shipped (overflow checks stay on in it), and the dependencies are compiled once, not twice.
+
+CARGO ?= cargo
+GUESTS := target/guests
+
+.PHONY: help build guests test demo bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build target/release/atomic-store
+	$(CARGO) build --release --locked -p atomic-store
+
+guests: ## build the example validators to target/guests/*.wasm
+	scripts/build-guests.sh
+
+# What is quick to fail comes first. The tests come last, so that the runner's own closing lines end
+# the output.
+test: guests ## format, lints, documentation, then all tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
+	$(CARGO) test --release --locked --workspace
+
+demo: ## an auction, end to end, in a minute; BIDS=file.csv for bids of your own
+	scripts/demo.sh
+
+bench: build guests ## measure this machine's disk and the store on it, in about a minute
+	target/release/atomic-store bench --dir target --validator $(GUESTS)/auction.wasm
