@@ -14,6 +14,10 @@ const MIB: u64 = 1024 * 1024;
 /// changed for a keyspace that exists.
 const BLOB_BYTES: u32 = 4 * 1024;
 
+/// Decisions are small: the usual 64 MiB would hold a million of them, so many that finding the place
+/// of the next one leaves the processor's cache.
+const APPENDS_MEMTABLE: u64 = 16 * MIB;
+
 /// An open tree.
 pub(super) struct Tree {
     pub(super) db: Database,
@@ -59,7 +63,7 @@ impl Tree {
             scopes: db.keyspace("scopes", small)?,
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
-            appends: db.keyspace("appends", small)?,
+            appends: db.keyspace("appends", || small().max_memtable_size(APPENDS_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
             meta: db.keyspace("meta", small)?,

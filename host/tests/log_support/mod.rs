@@ -1,7 +1,9 @@
 //! Shared by the tests of the log: scopes that write themselves, and a reader that sees everything.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use atomic_store::log::{Decision, EventLog, FjallLog, OpenOptions, OpenReport, ScopeRow, Unit};
+use atomic_store::log::{
+    Decision, EventLog, FjallLog, OpenError, OpenOptions, OpenReport, ScopeRow, Unit,
+};
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{Body, Record};
 use atomic_store_core::{AppendId, ContentType, Digest, Position, ScopeName, Seq};
@@ -186,4 +188,11 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             std::fs::write(&target, bytes).unwrap();
         }
     }
+}
+
+pub(crate) fn try_open(
+    path: &Path,
+    accept_loss: bool,
+) -> Result<(FjallLog, OpenReport), OpenError> {
+    FjallLog::open(&OpenOptions { accept_loss, ..options(path) })
 }
