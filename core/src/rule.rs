@@ -5,6 +5,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+/// Longest name and longest version of a validator, in bytes.
+pub(crate) const TEXT_BYTES_MAX: usize = 64;
+
 /// Name of a validator: 1 to 64 bytes of lower-case letters, digits and `-`, as in `auction`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValidatorName(String);
@@ -18,11 +21,11 @@ impl ValidatorName {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if text.len() > 64 {
-            return Err(NameError::TooLong(text.len()));
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(NameError::TooLong { found: text.len(), max: TEXT_BYTES_MAX });
         }
         match text.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')) {
-            Some(c) => Err(NameError::Character(c)),
+            Some(c) => Err(NameError::ValidatorCharacter(c)),
             None => Ok(ValidatorName(text.to_owned())),
         }
     }
@@ -35,8 +38,10 @@ impl ValidatorName {
 }
 
 /// How a person names a validator: `auction` (the newest version), `auction@1` (the newest 1.x.y),
-/// `auction@1.2.0`, or at least 12 digits of its digest.
+/// `auction@1.2.0`, or at least 12 digits of its digest. Checked as it is parsed and as it is
+/// decoded: a run of digits that is too short would mean validators that nobody named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub enum ValidatorRef {
     /// By name, and a version or the beginning of one.
     Named {
@@ -47,6 +52,43 @@ pub enum ValidatorRef {
     },
     /// By the first digits of the digest.
     Digest(String),
+}
+
+/// A reference as it comes over the wire.
+#[derive(Deserialize)]
+enum Unchecked {
+    Named { name: ValidatorName, version: Option<String> },
+    Digest(String),
+}
+
+impl TryFrom<Unchecked> for ValidatorRef {
+    type Error = NameError;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, NameError> {
+        match unchecked {
+            Unchecked::Named { name, version } => {
+                version.as_deref().map_or(Ok(()), check_version)?;
+                Ok(ValidatorRef::Named { name, version })
+            }
+            Unchecked::Digest(digits) => {
+                let lower =
+                    digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                if !lower || !(12..=64).contains(&digits.len()) {
+                    return Err(NameError::Digest);
+                }
+                Ok(ValidatorRef::Digest(digits))
+            }
+        }
+    }
+}
+
+/// Checks the characters only: whether it is a version is known when it is looked for.
+fn check_version(text: &str) -> Result<(), NameError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-+".contains(&b);
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !text.bytes().all(allowed) {
+        return Err(NameError::Version);
+    }
+    Ok(())
 }
 
 impl FromStr for ValidatorRef {
@@ -60,7 +102,8 @@ impl FromStr for ValidatorRef {
             Some((name, version)) => (name, Some(version.to_owned())),
             None => (text, None),
         };
-        Ok(ValidatorRef::Named { name: ValidatorName::new(name)?, version })
+        let name = ValidatorName::new(name)?;
+        ValidatorRef::try_from(Unchecked::Named { name, version })
     }
 }
 

@@ -34,12 +34,29 @@ pub enum NameError {
     /// Nothing was given.
     #[error("a name must not be empty")]
     Empty,
-    /// More than 200 bytes.
-    #[error("a name has at most {NAME_BYTES_MAX} bytes; this one has {0}")]
-    TooLong(usize),
-    /// A character outside the allowed set.
+    /// More bytes than this sort of name may have.
+    #[error("at most {max} bytes are allowed here; these are {found}")]
+    TooLong {
+        /// How many it has.
+        found: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// A character outside the allowed set of scopes and patterns.
     #[error("{0:?} is not allowed in a name; use ASCII letters, digits and . _ : / @ + ~ -")]
     Character(char),
+    /// A character outside the allowed set of validators' names.
+    #[error("{0:?} is not allowed in a validator's name; use a to z, 0 to 9 and -")]
+    ValidatorCharacter(char),
+    /// Neither a version nor the beginning of one.
+    #[error(
+        "a version is written as in 1, 1.2 or 1.2.0, in at most {} bytes",
+        crate::rule::TEXT_BYTES_MAX
+    )]
+    Version,
+    /// Not the beginning of a digest.
+    #[error("a digest is given by 12 to 64 lower-case hexadecimal digits")]
+    Digest,
     /// A `*` anywhere but at the end of a pattern.
     #[error("a pattern has at most one *, and it stands at the end")]
     Star,
@@ -50,7 +67,7 @@ fn check(text: &str) -> Result<(), NameError> {
         return Err(NameError::Empty);
     }
     if text.len() > NAME_BYTES_MAX {
-        return Err(NameError::TooLong(text.len()));
+        return Err(NameError::TooLong { found: text.len(), max: NAME_BYTES_MAX });
     }
     let rest = text.strip_prefix('$').unwrap_or(text);
     if rest.is_empty() {

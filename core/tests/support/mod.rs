@@ -1,0 +1,339 @@
+//! What the property tests of the domain share: arbitrary values of each kind, and made chains.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use atomic_store_core::protocol::{
+    ClientFrame, Ended, Entry, Reply, Request, RequestError, ScopeInfo, StoreId, StoreStatus,
+    VerifyReport,
+};
+use atomic_store_core::record::{Body, BodyOut, Record};
+use atomic_store_core::{
+    Answer, Append, AppendId, Binding, Committed, ContentType, Description, Digest, ExpectedHead,
+    Fault, FaultKind, Key, Outcome, Overload, Place, Position, Proposal, Reason, Refusal, RuleInfo,
+    ScopeName, ScopePattern, Seq, ValidatorName, ValidatorRef, chain,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// So many cases, and nothing written beside the sources: a failure prints its smallest input.
+/// `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change the run.
+pub fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
+pub fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..40)
+}
+
+pub fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[a-z:/-]{1,12}", "\\PC{0,12}"]
+}
+
+pub fn scope() -> impl Strategy<Value = ScopeName> {
+    "\\$?[A-Za-z0-9._:/@+~-]{1,30}".prop_map(|text| ScopeName::new(&text).unwrap())
+}
+
+pub fn pattern() -> impl Strategy<Value = ScopePattern> {
+    prop_oneof![Just("*".to_owned()), "[A-Za-z0-9._:/@+~-]{1,30}\\*?"]
+        .prop_map(|text| ScopePattern::new(&text).unwrap())
+}
+
+pub fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+pub fn content_type() -> impl Strategy<Value = ContentType> {
+    prop_oneof![
+        Just(ContentType::Json),
+        Just(ContentType::Postcard),
+        Just(ContentType::Bytes),
+        Just(ContentType::Text),
+        text().prop_map(ContentType::Other),
+    ]
+}
+
+pub fn key() -> impl Strategy<Value = Key> {
+    (text(), text()).prop_map(|(kind, id)| Key { kind, id })
+}
+
+pub fn proposal() -> impl Strategy<Value = Proposal> {
+    let keys = || vec(key(), 0..3);
+    let metadata = vec((text(), text()), 0..3);
+    let parts = (text(), content_type(), bytes(), keys(), keys(), metadata, any::<Option<u64>>());
+    parts.prop_map(|(kind, content_type, payload, keys, triggers, metadata, caller_ms)| Proposal {
+        kind,
+        content_type,
+        payload,
+        keys,
+        triggers,
+        metadata,
+        caller_ms,
+    })
+}
+
+pub fn expected_head() -> impl Strategy<Value = ExpectedHead> {
+    any::<Option<u64>>()
+        .prop_map(|head| head.map_or(ExpectedHead::Any, |n| ExpectedHead::Exactly(Seq(n))))
+}
+
+pub fn append() -> impl Strategy<Value = Append> {
+    let id = any::<[u8; 16]>().prop_map(AppendId);
+    (scope(), id, any::<bool>(), expected_head(), vec(proposal(), 0..4)).prop_map(
+        |(scope, id, repeated, expected_head, proposals)| Append {
+            scope,
+            id,
+            repeated,
+            expected_head,
+            proposals,
+        },
+    )
+}
+
+fn reason() -> impl Strategy<Value = Reason> {
+    let seqs = vec(any::<u64>().prop_map(Seq), 0..4);
+    (text(), text(), option::of(bytes()), seqs).prop_map(|(code, message, data, seqs)| Reason {
+        code,
+        message,
+        data,
+        seqs,
+    })
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    any::<(u64, u64)>()
+        .prop_map(|(seq, position)| Place { seq: Seq(seq), position: Position(position) })
+}
+
+fn committed() -> impl Strategy<Value = Outcome> {
+    (place(), place(), digest(), option::of(text()), option::of(bytes())).prop_map(
+        |(first, last, hash, reason, meta)| {
+            Outcome::Committed(Committed { first, last, hash, reason, meta })
+        },
+    )
+}
+
+fn fault() -> impl Strategy<Value = Outcome> {
+    let kinds = [
+        FaultKind::Trap,
+        FaultKind::OutOfFuel,
+        FaultKind::OutOfMemory,
+        FaultKind::Timeout,
+        FaultKind::BadOutput,
+    ];
+    (proptest::sample::select(kinds.to_vec()), text())
+        .prop_map(|(kind, detail)| Outcome::Faulted(Fault { kind, detail }))
+}
+
+pub fn outcome() -> impl Strategy<Value = Outcome> {
+    let full = [Overload::Mailbox, Overload::InFlight, Overload::Disk, Overload::Instances];
+    prop_oneof![
+        committed(),
+        option::of(text()).prop_map(|reason| Outcome::Noop { reason }),
+        (any::<u32>(), vec(reason(), 0..3), option::of(bytes()))
+            .prop_map(|(index, reasons, meta)| Outcome::Rejected(Refusal { index, reasons, meta })),
+        (expected_head(), any::<u64>())
+            .prop_map(|(expected, n)| Outcome::HeadMismatch { expected, actual: Seq(n) }),
+        any::<u64>().prop_map(|after_ms| Outcome::TimedOut { after_ms }),
+        fault(),
+        proptest::sample::select(full.to_vec()).prop_map(Outcome::Overloaded),
+        text().prop_map(|why| Outcome::ReadOnly { why }),
+        (text(), text()).prop_map(|(field, why)| Outcome::Invalid { field, why }),
+        text().prop_map(|why| Outcome::Unknown { why }),
+    ]
+}
+
+pub fn answer() -> impl Strategy<Value = Answer> {
+    (outcome(), any::<bool>()).prop_map(|(outcome, duplicate)| Answer { outcome, duplicate })
+}
+
+fn validator_name() -> impl Strategy<Value = ValidatorName> {
+    "[a-z0-9-]{1,20}".prop_map(|text| ValidatorName::new(&text).unwrap())
+}
+
+pub fn validator_ref() -> impl Strategy<Value = ValidatorRef> {
+    prop_oneof![
+        (validator_name(), option::of("[0-9]{1,3}(\\.[0-9]{1,3}){0,2}"))
+            .prop_map(|(name, version)| ValidatorRef::Named { name, version }),
+        "[0-9a-f]{12,64}".prop_map(ValidatorRef::Digest),
+    ]
+}
+
+fn rule_info() -> impl Strategy<Value = RuleInfo> {
+    let kinds = vec((text(), option::of(text())), 0..3);
+    let description = (validator_name(), "[0-9]\\.[0-9]\\.[0-9]", kinds)
+        .prop_map(|(name, version, kinds)| Description { name, version, kinds });
+    (digest(), description, any::<u64>(), any::<bool>()).prop_map(
+        |(digest, description, bytes, built_in)| RuleInfo { digest, description, bytes, built_in },
+    )
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    (pattern(), digest(), option::of(bytes()), any::<u64>()).prop_map(
+        |(pattern, validator, config, seq)| Binding { pattern, validator, config, seq: Seq(seq) },
+    )
+}
+
+pub fn request() -> impl Strategy<Value = Request> {
+    let read = (scope(), any::<(u64, u64, u64)>());
+    let calls = prop_oneof![
+        append().prop_map(Request::Append),
+        read.prop_map(|(scope, (after, through, limit))| Request::Read {
+            scope,
+            after: Seq(after),
+            through: Seq(through),
+            limit
+        }),
+        any::<(u64, u64)>()
+            .prop_map(|(after, limit)| Request::ReadOrder { after: Position(after), limit }),
+        (scope(), any::<u64>())
+            .prop_map(|(scope, after)| Request::Subscribe { scope, after: Seq(after) }),
+        any::<u64>().prop_map(|after| Request::SubscribeOrder { after: Position(after) }),
+        any::<u64>().prop_map(|call| Request::Cancel { call }),
+        scope().prop_map(|scope| Request::ShowScope { scope }),
+        (text(), text(), any::<u64>()).prop_map(|(prefix, after, limit)| Request::ListScopes {
+            prefix,
+            after,
+            limit
+        }),
+    ];
+    let admin = prop_oneof![
+        (bytes(), any::<bool>()).prop_map(|(part, last)| Request::LoadValidator { part, last }),
+        Just(Request::ListValidators),
+        validator_ref().prop_map(|validator| Request::ShowValidator { validator }),
+        (pattern(), validator_ref(), option::of(bytes()))
+            .prop_map(|(pattern, validator, config)| Request::Bind { pattern, validator, config }),
+        pattern().prop_map(|pattern| Request::Unbind { pattern }),
+        (scope(), text(), bytes()).prop_map(|(scope, name, args)| Request::Query {
+            scope,
+            name,
+            args
+        }),
+        option::of(scope()).prop_map(|scope| Request::Verify { scope }),
+        Just(Request::Status),
+    ];
+    prop_oneof![calls, admin]
+}
+
+pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    (any::<u64>(), request()).prop_map(|(call, request)| ClientFrame { call, request })
+}
+
+fn scope_info() -> impl Strategy<Value = ScopeInfo> {
+    let parts =
+        (scope(), any::<u64>(), digest(), option::of(binding()), any::<bool>(), option::of(text()));
+    parts.prop_map(|(name, head, hash, binding, live, sealed)| ScopeInfo {
+        name,
+        head: Seq(head),
+        hash,
+        binding,
+        live,
+        sealed,
+    })
+}
+
+fn ended() -> impl Strategy<Value = Ended> {
+    prop_oneof![
+        any::<(u64, u64)>().prop_map(|(seq, position)| Ended::SlowReader {
+            resume_after: Seq(seq),
+            resume_position: Position(position)
+        }),
+        Just(Ended::Shutdown),
+        text().prop_map(|what| Ended::Damaged { what }),
+    ]
+}
+
+fn request_error() -> impl Strategy<Value = RequestError> {
+    prop_oneof![
+        (text(), text()).prop_map(|(field, why)| RequestError::Invalid { field, why }),
+        text().prop_map(RequestError::NotFound),
+        text().prop_map(RequestError::NotAdmitted),
+        text().prop_map(RequestError::Overloaded),
+        text().prop_map(RequestError::Damaged),
+        text().prop_map(RequestError::Failed),
+        text().prop_map(RequestError::Goodbye),
+    ]
+}
+
+fn status() -> impl Strategy<Value = StoreStatus> {
+    let numbers = any::<(u64, u64, u64, u64, u64)>();
+    (any::<[u8; 16]>(), text(), numbers, option::of(text())).prop_map(
+        |(store, version, (position, commits, scopes, live, in_flight), read_only)| StoreStatus {
+            store: StoreId(store),
+            version,
+            position: Position(position),
+            commits,
+            scopes,
+            live,
+            in_flight,
+            read_only,
+        },
+    )
+}
+
+pub fn reply() -> impl Strategy<Value = Reply> {
+    let entry = (option::of(scope()), bytes()).prop_map(|(scope, record)| Entry { scope, record });
+    let data = prop_oneof![
+        any::<[u8; 16]>()
+            .prop_map(|id| Reply::Welcome { store: StoreId(id), limits: Box::default() }),
+        answer().prop_map(Reply::Answer),
+        vec(entry, 0..4).prop_map(Reply::Events),
+        Just(Reply::Done),
+        ended().prop_map(Reply::Ended),
+        option::of(scope_info()).prop_map(Reply::Scope),
+        vec(scope_info(), 0..3).prop_map(Reply::Scopes),
+        (any::<u64>(), bytes())
+            .prop_map(|(n, ok)| Reply::State { head: Seq(n), answer: Ok(ok.into()) }),
+        (any::<u64>(), text()).prop_map(|(n, why)| Reply::State { head: Seq(n), answer: Err(why) }),
+    ];
+    let admin = prop_oneof![
+        (rule_info(), any::<bool>(), vec(binding(), 0..3))
+            .prop_map(|(info, new, bindings)| Reply::Validator { info, new, bindings }),
+        (vec(rule_info(), 0..3), vec(binding(), 0..3))
+            .prop_map(|(loaded, bindings)| Reply::Validators { loaded, bindings }),
+        binding().prop_map(Reply::Bound),
+        any::<(u64, u64, u64)>().prop_map(|(scopes, of_scopes, events)| Reply::Progress {
+            scopes,
+            of_scopes,
+            events
+        }),
+        (any::<(u64, u64, u64)>(), vec(text(), 0..3)).prop_map(
+            |((scopes, events, bytes), damage)| {
+                Reply::Verified(VerifyReport { scopes, events, bytes, damage })
+            }
+        ),
+        status().prop_map(|status| Reply::Status(Box::new(status))),
+        request_error().prop_map(Reply::Error),
+    ];
+    prop_oneof![data, admin]
+}
+
+/// The body that stores a proposal.
+pub fn body(seq: u64, proposal: &Proposal) -> BodyOut<'_> {
+    Body {
+        seq: Seq(seq),
+        kind: &proposal.kind,
+        content_type: proposal.content_type.clone(),
+        payload: &proposal.payload,
+        keys: &proposal.keys,
+        triggers: &proposal.triggers,
+        metadata: &proposal.metadata,
+        caller_ms: proposal.caller_ms,
+        host_ms: 1_700_000_000_000 + seq,
+        append_id: AppendId([u8::try_from(seq % 251).unwrap(); 16]),
+        validator: Digest([3; 32]),
+        binding: Seq(2),
+    }
+}
+
+/// The records of a scope that holds these proposals, in positions with gaps.
+pub fn records(scope: &ScopeName, proposals: &[Proposal]) -> Vec<Vec<u8>> {
+    let mut hash = chain::genesis(scope);
+    let mut records = Vec::new();
+    for (proposal, seq) in proposals.iter().zip(1..) {
+        let mut record = Record::encode(&hash, &body(seq, proposal)).unwrap();
+        hash = record.hash();
+        record.set_position(Position(seq * 3));
+        records.push(record.into_bytes());
+    }
+    records
+}
