@@ -54,7 +54,7 @@ impl EventStream {
     /// The next event; nothing after the last one of a read, or after an error. A subscription waits
     /// for it.
     pub async fn next(&mut self) -> Option<Result<Event, ClientError>> {
-        if self.walk.head() >= self.through {
+        if self.pages.left.is_some() && self.walk.head() >= self.through {
             self.pages.finish();
         }
         let (scope, after, through) = (&self.scope, self.walk.head(), self.through);

@@ -2,19 +2,19 @@
 
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
-use super::rows::{self, Buckets, OrderRow, ScopeHead};
+use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
 use super::{CommitError, Snapshot, Unit};
 use atomic_store_core::codec::CodecError;
 use atomic_store_core::{Position, ScopeId, ScopeName};
-use fjall::{OwnedWriteBatch, PersistMode, Readable};
+use fjall::{OwnedWriteBatch, PersistMode, Readable, Slice};
 use std::collections::{BTreeSet, HashSet};
 
 /// The head of a scope is written again when it crosses a multiple of this. Whoever looks for the
 /// head reads that many events at most; a group commit writes a sixteenth of a row per event.
 const HEAD_EVERY: u64 = 16;
 
-/// Scopes whose part of an append key is kept at hand.
-const SCOPE_PARTS: usize = 4096;
+/// Scopes whose mask is kept at hand.
+const MASKS: usize = 4096;
 
 /// What only the one who commits needs to know.
 pub(super) struct Committer {
@@ -27,7 +27,8 @@ pub(super) struct Committer {
     /// Why nothing may be committed any more.
     pub(super) stopped: Option<String>,
     expiry: Expiry,
-    parts: Vec<Option<(ScopeName, [u8; 8])>>,
+    secret: [u8; 32],
+    masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
     scratch: Vec<u8>,
 }
@@ -48,14 +49,15 @@ pub(super) struct Done {
 }
 
 impl Committer {
-    pub(super) fn new(position: Position, commits: u64, scopes: u64) -> Self {
+    pub(super) fn new(position: Position, commits: u64, scopes: u64, secret: [u8; 32]) -> Self {
         Committer {
             position,
             commits,
             scopes,
             stopped: None,
             expiry: Expiry::default(),
-            parts: vec![None; SCOPE_PARTS],
+            secret,
+            masks: vec![None; MASKS],
             heads: HashSet::new(),
             scratch: Vec::new(),
         }
@@ -137,15 +139,18 @@ impl Committer {
         opened: &mut BTreeSet<u32>,
         units: &[Unit],
     ) -> Result<(), CommitError> {
+        // In the order of their keys, so that the tree finds the place of each near the one before:
+        // with a thousand scopes this halves the time of a commit.
+        let mut decisions = Vec::with_capacity(units.len());
         for unit in units {
             if let Some((id, decision)) = &unit.decision {
                 let bucket = buckets.at(unit.host_ms);
                 opened.insert(bucket);
-                let part = self.part(unit.scope.id, &unit.scope.name);
+                let mask = self.mask(unit.scope.id, &unit.scope.name);
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
                 bytes = rows::encode_decision(decision, bytes).map_err(cannot_encode)?;
-                batch.insert(&tree.appends, rows::append_key(bucket, part, *id), &bytes[..]);
+                decisions.push((rows::append_key(bucket, mask, *id), Slice::from(&bytes[..])));
                 self.scratch = bytes;
             }
             if let Some(snapshot) = &unit.snapshot {
@@ -154,6 +159,10 @@ impl Committer {
             if let Some((digest, bytes)) = &unit.module {
                 batch.insert(&tree.modules, digest.0, &bytes[..]);
             }
+        }
+        decisions.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, value) in decisions {
+            batch.insert(&tree.appends, key, value);
         }
         Ok(())
     }
@@ -176,15 +185,15 @@ impl Committer {
         Ok(())
     }
 
-    /// The scope's part of an append key. Making it costs three rounds of a hash, so it is kept.
-    fn part(&mut self, id: ScopeId, name: &ScopeName) -> [u8; 8] {
-        let slot = &mut self.parts[usize::try_from(id.0).unwrap_or(0) % SCOPE_PARTS];
+    /// The scope's mask. Making it costs a hash, so it is kept.
+    fn mask(&mut self, id: ScopeId, name: &ScopeName) -> Mask {
+        let slot = &mut self.masks[usize::try_from(id.0).unwrap_or(0) % MASKS];
         match slot {
-            Some((known, part)) if known == name => *part,
+            Some((known, mask)) if known == name => *mask,
             _ => {
-                let part = rows::append_scope(name);
-                *slot = Some((name.clone(), part));
-                part
+                let mask = Mask::new(&self.secret, name);
+                *slot = Some((name.clone(), mask));
+                mask
             }
         }
     }

@@ -7,7 +7,7 @@ use super::dir::DataDir;
 use super::fjall_commit::Committer;
 use super::fjall_read::Names;
 use super::fjall_tree::{Tree, read_error};
-use super::rows::{self, Buckets};
+use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
     CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
@@ -33,6 +33,8 @@ pub struct FjallLog {
     pub(super) committer: Mutex<Committer>,
     pub(super) next_scope: AtomicU64,
     pub(super) scope_count: AtomicU64,
+    /// Makes the keys of decisions unpredictable.
+    pub(super) secret: [u8; 32],
     pub(super) buckets: Buckets,
     /// The buckets of decisions that exist.
     pub(super) alive: RwLock<BTreeSet<u32>>,
@@ -147,13 +149,13 @@ impl EventLog for FjallLog {
         id: AppendId,
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError> {
-        let part = rows::append_scope(scope);
+        let mask = Mask::new(&self.secret, scope);
         let view = self.tree.db.snapshot();
         let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
         // By the buckets that exist and not by the clock alone: a clock that jumped may have put a
         // decision where it does not look.
         for bucket in alive.iter().rev().filter(|b| !self.buckets.expired(**b, now_ms)) {
-            let key = rows::append_key(*bucket, part, id);
+            let key = rows::append_key(*bucket, mask, id);
             if let Some(bytes) = view.get(&self.tree.appends, key).map_err(read_error)? {
                 let decision = rows::decode_decision(&bytes).map_err(|why| {
                     ReadError::DamagedIndex(format!("the decision on append {id}: {why}"))

@@ -55,10 +55,10 @@ pub(super) fn open(options: &OpenOptions) -> Result<(FjallLog, OpenReport), Open
     }
     report.clean = mark.is_some_and(|mark| mark.clean);
     report.created = found.store.is_none() && report.accepted_loss.is_none();
-    let store = identity(&tree, &found, report.accepted_loss.is_some())?;
+    let (store, secret) = identity(&tree, &found, report.accepted_loss.is_some())?;
     let since = mark.map_or(Position(0), |mark| mark.position);
     check_tail(&tree, since.min(found.durable.position), &mut report)?;
-    let log = assemble(options, dir, tree, store, &found)?;
+    let log = assemble(options, dir, tree, (store, secret), &found)?;
     tracing::debug!(?report, "opened");
     Ok((log, report))
 }
@@ -176,7 +176,8 @@ fn shorten(journal: &Path, length: u64) -> Result<(), OpenError> {
 
 /// What the tree holds.
 struct Found {
-    store: Option<StoreId>,
+    /// Its identity, and its secret.
+    store: Option<(StoreId, [u8; 32])>,
     durable: Durable,
     /// Scopes there should be, by the last row of `order`.
     scopes: u64,
@@ -200,7 +201,10 @@ impl Found {
             }
         }
         let store = view.get(&tree.meta, "store").map_err(wrong)?;
-        let store = store.and_then(|bytes| bytes[..].try_into().ok()).map(StoreId);
+        let store = store.and_then(|bytes| {
+            let (id, secret) = bytes.split_first_chunk::<16>()?;
+            Some((StoreId(*id), secret.try_into().ok()?))
+        });
         let mut durable = Durable { commits: 0, position: Position(0) };
         let mut scopes = 0;
         if let Some(guard) = view.iter(&tree.order).next_back() {
@@ -279,7 +283,7 @@ fn compare(
         let loss = OpenError::MissingData { commits, marked: mark.commits, found: there };
         return Ok(Some(loss));
     }
-    if found.store.is_some_and(|store| store != mark.store) {
+    if found.store.is_some_and(|(store, _)| store != mark.store) {
         return unusable("belongs to another store");
     }
     if mark.position > found.durable.position {
@@ -288,20 +292,26 @@ fn compare(
     Ok(None)
 }
 
-/// The store's identity. A new store gets one, and so does one that goes on without some of its past.
-fn identity(tree: &Tree, found: &Found, lost: bool) -> Result<StoreId, OpenError> {
-    if let (Some(store), false) = (found.store, lost) {
-        return Ok(store);
+/// The store's identity and secret. A new store gets both; one that goes on without some of its past
+/// gets a new identity and keeps its secret, by which it finds what it still has.
+fn identity(tree: &Tree, found: &Found, lost: bool) -> Result<(StoreId, [u8; 32]), OpenError> {
+    if let (Some(known), false) = (found.store, lost) {
+        return Ok(known);
     }
-    let failed = |why: String| OpenError::Damaged { what: why, may_accept: false };
-    let mut id = [0; 16];
-    let mut random = fs::File::open("/dev/urandom").map_err(|e| failed(e.to_string()))?;
-    random.read_exact(&mut id).map_err(|e| failed(e.to_string()))?;
+    let source = Path::new("/dev/urandom");
+    let (mut id, mut secret) = ([0; 16], [0; 32]);
+    fs::File::open(source)
+        .and_then(|mut file| file.read_exact(&mut id).and_then(|()| file.read_exact(&mut secret)))
+        .map_err(|error| OpenError::Io { path: source.to_owned(), error })?;
+    let secret = found.store.map_or(secret, |(_, secret)| secret);
     let mut batch = tree.db.batch().durability(Some(PersistMode::SyncAll));
     batch.insert(&tree.meta, "format", FORMAT.to_be_bytes());
-    batch.insert(&tree.meta, "store", id);
-    batch.commit().map_err(|e| failed(format!("the tree cannot be written: {e}")))?;
-    Ok(StoreId(id))
+    batch.insert(&tree.meta, "store", [&id[..], &secret].concat());
+    batch.commit().map_err(|error| OpenError::Damaged {
+        what: format!("the tree cannot be written: {error}"),
+        may_accept: false,
+    })?;
+    Ok((StoreId(id), secret))
 }
 
 /// Walks every scope that has events after `since` to its head.
@@ -369,7 +379,7 @@ fn assemble(
     options: &OpenOptions,
     dir: DataDir,
     tree: Tree,
-    store: StoreId,
+    (store, secret): (StoreId, [u8; 32]),
     found: &Found,
 ) -> Result<FjallLog, OpenError> {
     let io = |error| OpenError::Io { path: options.path.clone(), error };
@@ -385,9 +395,10 @@ fn assemble(
         watch: Mutex::new(Some(watch)),
         tree,
         task,
-        committer: Mutex::new(Committer::new(position, commits, scopes)),
+        committer: Mutex::new(Committer::new(position, commits, scopes, secret)),
         next_scope: AtomicU64::new(found.next_scope),
         scope_count: AtomicU64::new(scopes),
+        secret,
         buckets: Buckets::new(options.limits.append_id_ms),
         alive: RwLock::new(found.alive.clone()),
         names: Names::default(),

@@ -6,7 +6,7 @@
 
 use super::group;
 use super::memory_tables::{Stored, Tables};
-use super::rows::{self, Buckets};
+use super::rows::Buckets;
 use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Unit};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
@@ -295,8 +295,7 @@ impl EventLog for MemoryLog {
         id: AppendId,
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError> {
-        let part = rows::append_scope(scope);
-        Ok(self.reading()?.live.decision(part, id, |bucket| !self.buckets.expired(bucket, now_ms)))
+        Ok(self.reading()?.live.decision(scope, id, |bucket| !self.buckets.expired(bucket, now_ms)))
     }
 
     fn snapshot(

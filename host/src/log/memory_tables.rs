@@ -1,6 +1,6 @@
 //! The tables of a [`super::MemoryLog`]: what a journal of units adds up to.
 
-use super::rows::{self, Buckets};
+use super::rows::Buckets;
 use super::{CommitError, Decision, ScopeRow, Snapshot, Unit};
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
@@ -51,7 +51,7 @@ pub(super) struct Tables {
     /// The event at position n + 1.
     order: Vec<(ScopeName, Seq)>,
     commits: u64,
-    decisions: BTreeMap<u32, BTreeMap<([u8; 8], AppendId), Decision>>,
+    decisions: BTreeMap<u32, BTreeMap<(ScopeName, AppendId), Decision>>,
     snapshots: BTreeMap<(ScopeId, Digest, Seq), Snapshot>,
     modules: BTreeMap<Digest, Arc<[u8]>>,
 }
@@ -93,7 +93,7 @@ impl Tables {
             self.events(unit);
             if let Some((id, decision)) = &unit.decision {
                 let bucket = self.decisions.entry(buckets.at(unit.host_ms)).or_default();
-                bucket.insert((rows::append_scope(&unit.scope.name), *id), decision.clone());
+                bucket.insert((unit.scope.name.clone(), *id), decision.clone());
             }
             if let Some(snapshot) = &unit.snapshot {
                 let key = |seq| (unit.scope.id, snapshot.rule, seq);
@@ -200,12 +200,12 @@ impl Tables {
 
     pub(super) fn decision(
         &self,
-        part: [u8; 8],
+        scope: &ScopeName,
         id: AppendId,
         alive: impl Fn(u32) -> bool,
     ) -> Option<Decision> {
         let mut buckets = self.decisions.iter().rev().filter(|(bucket, _)| alive(**bucket));
-        buckets.find_map(|(_, decisions)| decisions.get(&(part, id)).cloned())
+        buckets.find_map(|(_, decisions)| decisions.get(&(scope.clone(), id)).cloned())
     }
 
     pub(super) fn snapshot(&self, scope: ScopeId, rule: &Digest, through: Seq) -> Option<Snapshot> {

@@ -5,14 +5,14 @@
 
 use super::{Decision, Snapshot};
 use atomic_store_core::codec::{self, CodecError};
-use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq, chain};
+use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The version byte of every row in this file.
 const VERSION: u8 = 1;
 
 /// Length of a key of `appends`; no other keyspace has keys of this length but `scopes`.
-pub(super) const APPEND_KEY: usize = 28;
+pub(super) const APPEND_KEY: usize = 20;
 /// Length of a key of `snapshots`; no other keyspace has keys of this length but `scopes`.
 pub(super) const SNAPSHOT_KEY: usize = 48;
 
@@ -108,20 +108,29 @@ pub(super) fn order_key(position: Position) -> [u8; 8] {
     position.0.to_be_bytes()
 }
 
-/// The part of a key of `appends` that stands for the scope. Made of its name, because an append
-/// can be decided before its scope has a row.
-pub(super) fn append_scope(scope: &ScopeName) -> [u8; 8] {
-    let mut part = [0; 8];
-    part.copy_from_slice(&chain::genesis(scope).0[..8]);
-    part
+/// What stands for a scope in the keys of `appends`. Made of its name, because an append can be
+/// decided before its scope has a number; and of a secret, because ids come from clients, and nobody
+/// should find an id in one scope that meets a key of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mask(u128);
+
+impl Mask {
+    pub(super) fn new(secret: &[u8; 32], scope: &ScopeName) -> Self {
+        let mut mask = [0; 16];
+        let hash = blake3::keyed_hash(secret, scope.as_str().as_bytes());
+        mask.copy_from_slice(&hash.as_bytes()[..16]);
+        Mask(u128::from_be_bytes(mask))
+    }
 }
 
-/// Key of a decision.
-pub(super) fn append_key(bucket: u32, scope: [u8; 8], id: AppendId) -> [u8; APPEND_KEY] {
+/// Key of a decision. The id and its scope share 16 bytes, because the tree keeps keys of up to 20
+/// bytes in place. Their sum, because then ids that rise with time rise in the tree too, and each
+/// finds its place beside the one before. Both make an insert several times faster.
+pub(super) fn append_key(bucket: u32, mask: Mask, id: AppendId) -> [u8; APPEND_KEY] {
     let mut key = [0; APPEND_KEY];
     key[..4].copy_from_slice(&bucket.to_be_bytes());
-    key[4..12].copy_from_slice(&scope);
-    key[12..].copy_from_slice(&id.0);
+    let sum = u128::from_be_bytes(id.0).wrapping_add(mask.0);
+    key[4..].copy_from_slice(&sum.to_be_bytes());
     key
 }
 
