@@ -106,9 +106,8 @@ async fn listen(
     // Before the ready line, so that a signal that answers it is not missed.
     let (mut terminate, mut interrupt) =
         (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    let mut options = ServerOptions::default();
-    options.socket = Some(socket);
-    options.tcp = global.tcp;
+    let options =
+        ServerOptions { socket: Some(socket), tcp: global.tcp, ..ServerOptions::default() };
     let server = Server::bind(engine.clone(), options).await.map_err(|error| refused(&error))?;
     ready(engine, &server, out)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -26,8 +26,7 @@ pub(super) fn measure(setup: &Setup, args: &Bench, load: Load) -> Result<Point, 
 
 /// Serves until the generator is done.
 async fn serve(engine: &Engine, socket: PathBuf, mut generator: Command) -> Result<Point, Failure> {
-    let mut options = ServerOptions::default();
-    options.socket = Some(socket);
+    let options = ServerOptions { socket: Some(socket), ..ServerOptions::default() };
     let server = Server::bind(engine.clone(), options).await.map_err(failed)?;
     let mut output = None;
     let done = async {

@@ -160,9 +160,11 @@ impl Summary {
             n => format!("; {} had been decided by an earlier run", count(n)),
         };
         out.line(&format!(
-            "{} rows, {} scopes, {:.2} s{known}",
+            "{} rows, {} scopes: {} accepted, {} rejected; {:.2} s{known}",
             count(self.rows),
             count(self.scopes.len() as u64),
+            count(self.accepted),
+            count(self.rejected()),
             self.elapsed.as_secs_f64(),
         ))?;
         out.line(&format!(
