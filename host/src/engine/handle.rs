@@ -1,8 +1,9 @@
 //! The engine as its callers see it: sessions, embedding programs and tests.
 
+use super::burst::Burst;
 use super::committer::Desk;
 use super::live::Live;
-use super::mailbox::{Letter, MAILBOX_FULL, Refused, as_request_error};
+use super::mailbox::{Cell, Letter, MAILBOX_FULL, Refused, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
 use super::registry::Registry;
 use super::reply::ReplyTo;
@@ -119,7 +120,23 @@ impl Engine {
     /// Decides an append. Never blocks; exactly one answer goes to `to`, at once if the append
     /// cannot be taken. Appends to one scope are decided in the order of the calls.
     pub fn append(&self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) {
-        let refuse = |outcome| to.answer(call, Answer { outcome, duplicate: false });
+        if let Some(work) = self.take(append, to, call) {
+            self.shared.schedule(work);
+        }
+    }
+
+    /// For callers whose appends come in bursts.
+    #[must_use]
+    pub fn burst(&self) -> Burst {
+        Burst::new(self.clone())
+    }
+
+    /// Checks an append and puts it into its scope's mailbox. Returns the loop if it must be woken.
+    pub(crate) fn take(&self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) -> Option<Work> {
+        let refuse = |outcome| {
+            to.answer(call, Answer { outcome, duplicate: false });
+            None
+        };
         if let Some(why) = self.shared.read_only() {
             return refuse(Outcome::ReadOnly { why });
         }
@@ -134,7 +151,7 @@ impl Engine {
             return refuse(Outcome::Overloaded(full));
         }
         let scope = append.scope.clone();
-        self.send(&scope, Letter::Append { append, bytes, to: Arc::clone(to), call });
+        self.send(&scope, Letter::Append { append, bytes, to: Arc::clone(to), call })
     }
 
     /// Asks the state of a scope's validator. Never blocks; exactly one answer goes to `to`.
@@ -157,25 +174,41 @@ impl Engine {
         if let Err(full) = self.shared.in_flight.admit(bytes) {
             return to.state(call, Err(as_request_error(Outcome::Overloaded(full))));
         }
-        self.send(scope, Letter::Query { name, args, bytes, to: Arc::clone(to), call });
+        let letter = Letter::Query { name, args, bytes, to: Arc::clone(to), call };
+        if let Some(work) = self.send(scope, letter) {
+            self.shared.schedule(work);
+        }
     }
 
-    fn send(&self, scope: &ScopeName, mut letter: Letter) {
+    /// Returns the loop if it was idle and must be woken.
+    fn send(&self, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
         let shared = &self.shared;
         loop {
             if shared.live.count() >= shared.limits.instances_max && !self.make_room(scope) {
-                return letter.give_up(shared, Outcome::Overloaded(Overload::Instances));
+                letter.give_up(shared, Outcome::Overloaded(Overload::Instances));
+                return None;
             }
             let cell = shared.live.get_or_start(scope);
             match cell.send(shared, letter) {
-                Ok(()) => return,
-                Err(Refused::Full(letter)) => return letter.give_up(shared, MAILBOX_FULL),
+                Ok(work) => return work,
+                Err(Refused::Full(letter)) => {
+                    letter.give_up(shared, MAILBOX_FULL);
+                    return None;
+                }
                 Err(Refused::Closed(back)) => {
                     // It is evicted but still listed; after this its successor gets the letter.
                     shared.live.remove(&cell);
                     letter = back;
                 }
             }
+        }
+    }
+
+    /// Asks a scope to leave memory. One with a full mailbox is not idle, and one with a closed
+    /// mailbox is leaving already.
+    fn retire(&self, cell: &Arc<Cell>) {
+        if let Ok(Some(work)) = cell.send(&self.shared, Letter::Retire) {
+            self.shared.schedule(work);
         }
     }
 
@@ -191,8 +224,7 @@ impl Engine {
         }
         for _ in 0..2 {
             if let Some(cold) = live.cold() {
-                // A full mailbox means that it is not cold; a closed one that it is leaving.
-                drop(cold.send(&self.shared, Letter::Retire));
+                self.retire(&cold);
             }
         }
         true
@@ -333,8 +365,7 @@ impl Engine {
         self.shared.start_closing();
         let decided = wait_until(end, || self.shared.in_flight.count() == 0);
         for cell in self.shared.live.all() {
-            // Whoever is not idle keeps its state in the log, from where it is folded again.
-            drop(cell.send(&self.shared, Letter::Retire));
+            self.retire(&cell);
         }
         let idle = decided && wait_until(end, || self.shared.live.count() == 0);
         self.runtime.stop();

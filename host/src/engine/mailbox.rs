@@ -97,12 +97,12 @@ impl Cell {
         }
     }
 
-    /// Puts a letter into the mailbox and schedules the loop if it was idle.
+    /// Puts a letter into the mailbox. Returns the loop if it was idle and must be woken.
     pub(crate) fn send(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         letter: Letter,
-    ) -> Result<(), Refused> {
+    ) -> Result<Option<Work>, Refused> {
         let mut mailbox = self.mailbox();
         if mailbox.closed {
             return Err(Refused::Closed(letter));
@@ -113,10 +113,7 @@ impl Cell {
         mailbox.letters.push_back(letter);
         let idle = !std::mem::replace(&mut mailbox.scheduled, true);
         drop(mailbox);
-        if idle {
-            shared.schedule(Work { cell: Arc::clone(self), shared: Arc::clone(shared) });
-        }
-        Ok(())
+        Ok(idle.then(|| Work { cell: Arc::clone(self), shared: Arc::clone(shared) }))
     }
 
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {

@@ -9,6 +9,7 @@
 
 mod admin;
 mod built_in;
+mod burst;
 mod committer;
 mod feed;
 mod handle;
@@ -25,6 +26,7 @@ mod system;
 mod verify;
 
 pub use built_in::{ACCEPT_ALL, accept_all_digest};
+pub use burst::Burst;
 pub use handle::{Drive, Engine};
 pub use mailbox::Work;
 pub use pool::Scheduler;

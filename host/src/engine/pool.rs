@@ -16,10 +16,18 @@ use std::time::{Duration, Instant};
 /// take a few microseconds for each append they read.
 const STUCK_AFTER: Duration = Duration::from_millis(2);
 
+/// Looks without anything running after which the watchdog goes to sleep.
+const QUIET_LOOKS: u32 = 50;
+
 /// Runs scope loops that have mail. A simulation brings its own and picks the order itself.
 pub trait Scheduler: Send + Sync + 'static {
     /// Sees to it that the work is run once, soon, on any thread.
     fn ready(&self, work: Work);
+
+    /// The same for many at once; takes all out.
+    fn ready_all(&self, works: &mut Vec<Work>) {
+        works.drain(..).for_each(|work| self.ready(work));
+    }
 }
 
 /// A fixed number of threads on one queue.
@@ -44,8 +52,12 @@ struct QueueState {
     running: Vec<Option<Instant>>,
     /// How many threads run something.
     active: usize,
-    /// How many of them have done so for too long.
+    /// How many were told to run and have not looked yet.
+    woken: usize,
+    /// How many run for too long.
     stuck: usize,
+    /// True while the watchdog sleeps and wants to be told when something runs.
+    unwatched: bool,
     stop: bool,
 }
 
@@ -90,18 +102,33 @@ impl Scheduler for Pool {
     fn ready(&self, work: Work) {
         let mut state = self.queue.lock();
         state.work.push_back(work);
-        // Whoever runs now looks at the queue when it is done.
-        let wake = state.active < self.queue.cores + state.stuck;
-        drop(state);
-        if wake {
-            self.queue.work.notify_one();
-        }
+        self.queue.wake(state, 1);
+    }
+
+    fn ready_all(&self, works: &mut Vec<Work>) {
+        let mut state = self.queue.lock();
+        let count = works.len();
+        state.work.extend(works.drain(..));
+        self.queue.wake(state, count);
     }
 }
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes as many threads as may run and have something to do. Whoever runs already looks at
+    /// the queue again when it is done.
+    fn wake(&self, state: MutexGuard<'_, QueueState>, new: usize) {
+        let may_run = (self.cores + state.stuck).saturating_sub(state.active + state.woken);
+        let wake = may_run.min(new);
+        let mut state = state;
+        state.woken += wake;
+        drop(state);
+        for _ in 0..wake {
+            self.work.notify_one();
+        }
     }
 
     fn work_until_stopped(&self, me: usize) {
@@ -111,7 +138,8 @@ impl Queue {
             if may_run && let Some(work) = state.work.pop_front() {
                 state.active += 1;
                 state.running[me] = Some(Instant::now());
-                if state.active == 1 {
+                if state.unwatched {
+                    state.unwatched = false;
                     self.watch.notify_one();
                 }
                 drop(state);
@@ -123,14 +151,21 @@ impl Queue {
                 return;
             } else {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.woken = state.woken.saturating_sub(1);
             }
         }
     }
 
+    /// Sleeps while nothing runs; otherwise looks every few milliseconds for loops that take too
+    /// long.
     fn watch_until_stopped(&self) {
         let mut state = self.lock();
+        let mut quiet = 0;
         while !(state.stop && state.active == 0 && state.work.is_empty()) {
-            if state.active == 0 {
+            quiet = if state.active == 0 { quiet + 1 } else { 0 };
+            if quiet > QUIET_LOOKS && !state.stop {
+                quiet = 0;
+                state.unwatched = true;
                 state = self.watch.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -138,10 +173,11 @@ impl Queue {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             let since = state.running.iter().flatten();
             state.stuck = since.filter(|since| since.elapsed() >= STUCK_AFTER).count();
-            let room = self.cores + state.stuck > state.active;
-            if room && !state.work.is_empty() {
-                self.work.notify_one();
-            }
+            // A wake-up that went to a thread which found nothing to do is made good here.
+            state.woken = 0;
+            let waiting = state.work.len();
+            self.wake(state, waiting);
+            state = self.lock();
         }
     }
 }

@@ -67,6 +67,10 @@ impl Shared {
         self.scheduler.ready(work);
     }
 
+    pub(crate) fn schedule_all(&self, works: &mut Vec<Work>) {
+        self.scheduler.ready_all(works);
+    }
+
     pub(crate) fn next_turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }

@@ -7,7 +7,7 @@ use super::page::{Place, Source};
 use super::session::{Session, Streaming, decode};
 use super::skim;
 use super::uploads::Upload;
-use crate::engine::Engine;
+use crate::engine::{Burst, Engine};
 use atomic_store_core::protocol::{ClientFrame, Reply, Request, RequestError};
 use atomic_store_core::{Answer, Outcome, Position, ScopeName, Seq};
 use std::ops::ControlFlow;
@@ -22,6 +22,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// The requests of one connection.
 pub(crate) struct Requests {
     session: Arc<Session>,
+    /// Appends of one read wake their loops together.
+    burst: Burst,
     upload: Upload,
     started: u64,
     /// As many were answered when last looked.
@@ -32,7 +34,9 @@ pub(crate) struct Requests {
 impl Requests {
     pub(crate) fn new(session: Arc<Session>) -> Self {
         let calls_max = session.limits().session_calls_max.max(1) as u64;
-        Requests { session, upload: Upload::default(), started: 0, answered: 0, calls_max }
+        let burst = session.engine().burst();
+        let upload = Upload::default();
+        Requests { session, burst, upload, started: 0, answered: 0, calls_max }
     }
 
     /// How many calls were taken.
@@ -42,6 +46,7 @@ impl Requests {
 
     /// Waits, between two reads, until the client may go on.
     pub(crate) async fn rest(&mut self) {
+        self.burst.flush();
         self.answered = self.session.out.ready(self.started, false).await;
     }
 
@@ -68,10 +73,11 @@ impl Requests {
         }
         if let Request::Append(append) = request {
             self.started += 1;
-            self.session.engine().append(append, &self.session.reply_to, call);
+            self.burst.append(append, &self.session.reply_to, call);
             return Ok(());
         }
         if let Request::Query { scope, name, args } = request {
+            self.burst.flush();
             self.answered = self.session.out.ready(self.started, true).await;
             self.started += 1;
             let to = &self.session.reply_to;

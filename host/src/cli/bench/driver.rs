@@ -6,7 +6,7 @@ use super::shape::Shape;
 use crate::cli::append::describe;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use atomic_store::engine::{Engine, ReplyTo, State};
+use atomic_store::engine::{Burst, Engine, ReplyTo, State};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{Answer, Append, AppendId, ExpectedHead, Outcome};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -41,7 +41,8 @@ pub(super) fn drive(engine: &Engine, shape: &Shape, load: Load) -> Result<Point,
     let mut starts = vec![Instant::now(); load.in_flight];
     let mut counts = vec![0; load.scopes];
     let mut ids = 0_u128;
-    let mut send = |slot: usize| {
+    let mut burst = engine.burst();
+    let mut send = |burst: &mut Burst, slot: usize| {
         let scope = slot % load.scopes;
         counts[scope] += 1;
         ids += 1;
@@ -53,11 +54,12 @@ pub(super) fn drive(engine: &Engine, shape: &Shape, load: Load) -> Result<Point,
             expected_head: ExpectedHead::Any,
             proposals: vec![shape.proposal(counts[scope])],
         };
-        engine.append(append, &to, slot as u64);
+        burst.append(append, &to, slot as u64);
     };
     let (mut in_flight, mut answers) = (load.in_flight, Vec::new());
-    (0..load.in_flight).for_each(&mut send);
+    (0..load.in_flight).for_each(|slot| send(&mut burst, slot));
     while in_flight > 0 {
+        burst.flush();
         inbox.take(&mut answers);
         for (call, refused) in answers.drain(..) {
             if let Some(why) = refused {
@@ -69,7 +71,7 @@ pub(super) fn drive(engine: &Engine, shape: &Shape, load: Load) -> Result<Point,
                 in_flight -= 1;
             } else {
                 starts[slot] = now;
-                send(slot);
+                send(&mut burst, slot);
             }
         }
     }
