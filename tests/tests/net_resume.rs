@@ -340,19 +340,25 @@ async fn a_consumer_that_falls_behind_holds_up_nobody_and_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_between_two_events_is_not_seen_by_a_subscriber() {
+async fn a_restart_in_the_middle_is_not_seen_by_readers() {
     let folder = private_folder();
     let socket = folder.path().join("s");
-    let engine = engine(1, Limits::default());
+    let engine = engine(1, narrow());
     let server = Running::on(engine.clone(), &socket).await;
-    let client = server.client().await;
-    let mut stream = client.subscribe(&scope("a"), Seq::ZERO);
-    fill(&client, "a", 3).await;
-    follow(&mut stream, 1, 3).await;
+    let mut options = Options::default();
+    options.stream_bytes_max = 10_000;
+    let client = connect(&socket, options).await;
+    let mut tail = client.subscribe(&scope("a"), Seq::ZERO);
+    fill(&client, "a", 1_000).await;
+    follow(&mut tail, 1, 1_000).await;
+    let mut read = client.read(&scope("a"), Seq::ZERO, Seq::MAX, 900);
+    follow(&mut read, 1, 1).await;
     server.stop().await;
     let server = Running::on(engine, &socket).await;
-    client.append_one(&scope("a"), numbered(4)).await.unwrap();
-    follow(&mut stream, 4, 4).await;
-    drop((stream, client));
+    client.append_one(&scope("a"), numbered(1_001)).await.unwrap();
+    follow(&mut tail, 1_001, 1_001).await;
+    follow(&mut read, 2, 900).await;
+    assert!(read.next().await.is_none());
+    drop((tail, read, client));
     server.stop().await;
 }
