@@ -125,11 +125,13 @@ impl Shared {
         };
         if up {
             let was_empty = state.out.is_empty();
-            state.send_call(call);
+            // A request that is too long fails at once; whoever asks is then told to look again.
+            let failed = state.send_call(call);
             drop(state);
             if was_empty {
                 self.writer.notify_one();
             }
+            failed.into_iter().for_each(Waker::wake);
         }
         Started::Call(call)
     }
@@ -219,7 +221,9 @@ impl State {
         Ok(())
     }
 
-    /// Encodes a call that has its slot already, for the first time or again.
+    /// Encodes a call that has its slot already, for the first time or again. Gives back who waits if
+    /// the request failed instead.
+    #[must_use]
     pub(crate) fn send_call(&mut self, call: u64) -> Option<Waker> {
         let Some(Slot::Call(slot)) = self.slots.get_mut(call) else { return None };
         let idle = Request::Status;

@@ -51,8 +51,13 @@ async fn dial(address: &Address) -> Result<Wire, ClientError> {
 
 /// The greeting, over any stream.
 pub(crate) async fn greet(mut reading: Reading, mut writing: Writing) -> Result<Wire, ClientError> {
-    writing.write_all(&frame::HELLO).await.map_err(ClientError::closed)?;
-    writing.flush().await.map_err(ClientError::closed)?;
+    // A server that is full says so and closes, perhaps before our hello is written. What it said
+    // can still be read, and without it the read fails too.
+    let greeted = async {
+        writing.write_all(&frame::HELLO).await?;
+        writing.flush().await
+    };
+    drop(greeted.await);
     let mut hello = [0; 8];
     reading.read_exact(&mut hello).await.map_err(ClientError::closed)?;
     frame::check_hello(hello).map_err(|why| ClientError::Protocol(why.to_string()))?;

@@ -86,7 +86,8 @@ pub enum Request {
         limit: u64,
     },
     /// A part of a component. The parts of one upload come in order, on one connection; the last
-    /// has `last` set. Reply: `Done`, and `Validator` after the last.
+    /// has `last` set. An empty part without it begins anew. Reply: `Done`, and `Validator` after the
+    /// last.
     LoadValidator {
         /// The next bytes.
         #[serde(with = "serde_bytes")]

@@ -55,6 +55,8 @@ impl Feed {
                         break Reply::Done;
                     }
                 }
+                // Without a last reply the client reads on after it has connected again.
+                Err(Stop::Gone | Stop::Shutdown) => return,
                 Err(stop) => break stop.of_read(),
             }
         };

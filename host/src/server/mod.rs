@@ -2,8 +2,8 @@
 //!
 //! Invariants: whoever connects over the Unix socket is this user or root, and is known before a byte
 //! is read. One session's queue is bounded, and nothing that a client does or fails to do holds up
-//! the engine or another session. Every request that was taken gets its one answer, also during a
-//! shutdown.
+//! the engine or another session. Every call with one answer that was taken gets it, also during a
+//! shutdown; reads and subscriptions are cut off there, to be resumed.
 
 mod feed;
 mod hub;

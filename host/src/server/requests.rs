@@ -232,7 +232,7 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
 fn verify(engine: &Engine, scope: Option<&ScopeName>, stream: &Streaming) -> Reply {
     let mut told = Instant::now();
     let report = engine.verify(scope, &mut |scopes, of_scopes, events| {
-        if stream.is_cancelled() {
+        if stream.must_end() {
             return ControlFlow::Break(());
         }
         if told.elapsed() >= PROGRESS_EVERY {

@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::out::Out;
 use super::requests::Requests;
 use crate::engine::{Engine, ReplyTo};
-use atomic_store_core::protocol::{Ended, Reply, RequestError};
+use atomic_store_core::protocol::{Reply, RequestError};
 use atomic_store_core::{Limits, codec, frame};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -307,9 +307,9 @@ pub(crate) struct Streaming {
 }
 
 impl Streaming {
-    /// True once nobody wants more replies.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.control.cancelled.load(Ordering::Relaxed) || *self.phase.borrow() == Phase::Gone
+    /// True once the stream must end.
+    pub(crate) fn must_end(&self) -> bool {
+        self.control.cancelled.load(Ordering::Relaxed) || *self.phase.borrow() != Phase::Running
     }
 
     /// The mark that a cancelled stream has.
@@ -320,12 +320,7 @@ impl Streaming {
     /// Waits until the stream must end; tells why.
     pub(crate) async fn stopped(&self) -> Phase {
         let mut phase = self.phase.clone();
-        // A read or a verification is answered during a shutdown, a subscription is ended.
-        let ends = |phase: &Phase| match phase {
-            Phase::Running => false,
-            Phase::Stopping => self.subscription,
-            Phase::Gone => true,
-        };
+        let ends = |phase: &Phase| *phase != Phase::Running;
         tokio::select! {
             () = self.control.stop.notified() => Phase::Gone,
             phase = phase.wait_for(ends) => phase.map_or(Phase::Gone, |phase| *phase),
@@ -340,7 +335,6 @@ impl Streaming {
     /// Sends the last reply. The number is free before the client can know that.
     pub(crate) fn finish(&self, reply: &Reply) {
         self.forget();
-        debug_assert!(!matches!(reply, Reply::Ended(Ended::Shutdown)) || self.subscription);
         self.push(reply);
     }
 
