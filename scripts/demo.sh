@@ -54,7 +54,8 @@ trap 'exit 143' TERM
 start=$(date +%s)
 if [ -z "$bids" ]; then
     bids=$dir/bids.csv
-    target/release/examples/bids 1 10000 >"$bids" 2>/dev/null
+    say "Inventing 10,000 bids, with a count of what the rules should make of them"
+    target/release/examples/bids 1 10000 >"$bids"
 fi
 
 say "Starting the store"

@@ -6,14 +6,14 @@ mod cli_support;
 use cli_support::{MODES, Mode, Place, lines};
 use serde_json::json;
 
-/// Not in order of time. By time: 10 (accepted), 8 (too low), 12.50 (accepted); in the other auction
+/// Not in order of time. By time: 10 (accepted), 10 again (too low), 12.50 (accepted); in the other auction
 /// 3 (below the opening bid), 5 (accepted).
 const BIDS: &str = "\
 1,12.50,0.30,007,10
 2,5,0.20,eve,4.99
 1,10.00,0.10,ann,10
 2,3.10,0.15,\"do, ra\",4.99
-1,8,0.20,bob,10
+1,10,0.20,bob,10
 ";
 
 const MAPPING: [&str; 15] = [
@@ -62,7 +62,7 @@ fn rows_are_judged_in_order_and_counted_by_reason() {
         let header = "auction,bid,time,bidder,opening,row,outcome,code,message";
         assert_eq!(rejected.lines().next(), Some(header));
         assert!(rejected.contains("2,3.10,0.15,\"do, ra\",4.99,4,rejected,below-opening,"));
-        assert!(rejected.contains("1,8,0.20,bob,10,5,rejected,too-low,"));
+        assert!(rejected.contains("1,10,0.20,bob,10,5,rejected,too-low,"));
     }
 }
 

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The first pause before it is.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Rows between two looks at the progress bar.
+const SHOWN_EVERY: u64 = 64;
+
 /// An answered row.
 struct Done {
     item: Item,
@@ -63,8 +66,10 @@ pub(super) async fn all(
         if let Some(why) = summary.add(&done.item.scope, &done.answer?, done.took) {
             refused.put(&done.item.row, &why)?;
         }
-        bar.set_position(summary.rows());
-        bar.set_message(format!("{} accepted", summary.accepted()));
+        if summary.rows() % SHOWN_EVERY == 0 {
+            bar.set_position(summary.rows());
+            bar.set_message(format!("{} accepted", summary.accepted()));
+        }
     }
     bar.finish_and_clear();
     Ok(summary.finish(start.elapsed()))
