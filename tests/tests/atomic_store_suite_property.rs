@@ -171,8 +171,13 @@ fn wasm_run(steps: Vec<(Vec<String>, End)>) {
     caller.verify();
 }
 
+fn config(cases: u32) -> ProptestConfig {
+    let max_shrink_time = 60_000;
+    ProptestConfig { cases, max_shrink_time, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+    #![proptest_config(config(150))]
 
     #[test]
     fn at17_in_memory_the_log_is_what_was_accepted(
@@ -186,7 +191,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20) })]
+    #![proptest_config(config(20))]
 
     #[test]
     fn at17_on_disk_under_wasm_the_log_is_what_was_accepted(
