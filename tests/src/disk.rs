@@ -39,7 +39,8 @@ impl Disk {
     /// If it cannot be opened.
     #[must_use]
     pub fn open(&self) -> Store {
-        let options = StoreOptions { limits: self.limits.clone(), ..StoreOptions::new(self.path()) };
+        let options =
+            StoreOptions { limits: self.limits.clone(), ..StoreOptions::new(self.path()) };
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             match Store::open(options.clone()) {

@@ -173,7 +173,12 @@ fn wasm_run(steps: Vec<(Vec<String>, End)>) {
 
 fn config(cases: u32) -> ProptestConfig {
     let max_shrink_time = 60_000;
-    ProptestConfig { cases, max_shrink_time, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        max_shrink_time,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

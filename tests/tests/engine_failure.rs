@@ -142,9 +142,9 @@ fn a_damaged_scope_takes_no_appends_and_the_others_go_on() {
             let outcome = caller.append("s/1", &["add 90"]);
             assert!(matches!(outcome, Outcome::ReadOnly { .. }), "{harm}: {outcome:?}");
         }
-        let read = caller.engine.read(&scope("s/1"), Seq::ZERO, Seq::MAX, &mut |_| {
-            ControlFlow::Continue(())
-        });
+        let read = caller
+            .engine
+            .read(&scope("s/1"), Seq::ZERO, Seq::MAX, &mut |_| ControlFlow::Continue(()));
         assert!(matches!(read, Err(ReadError::Damaged { .. })), "{harm}: {read:?}");
         let query = caller.wait_state(caller.send_query("s/1", "sum"));
         assert!(query.is_err(), "{harm}: {query:?}");
@@ -166,9 +166,8 @@ fn damage_that_a_reader_finds_seals_a_scope_that_is_live() {
     caller.store("s/1", &["add 10", "add 20"]);
     caller.store("s/2", &["add 10"]);
     assert!(memory.log.damage(&scope("s/1"), Seq(1)));
-    let read = caller.engine.read(&scope("s/1"), Seq::ZERO, Seq::MAX, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let read =
+        caller.engine.read(&scope("s/1"), Seq::ZERO, Seq::MAX, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(read, Err(ReadError::Damaged { seq: Seq(1), .. })), "{read:?}");
     let outcome = caller.append("s/1", &["add 90"]);
     assert!(matches!(&outcome, Outcome::ReadOnly { why } if why.contains("s/1")), "{outcome:?}");

@@ -188,16 +188,15 @@ impl Engine {
         if live.contains(scope) {
             return true;
         }
-        if live.count() >= self.shared.limits.instances_max + LEAVING_MAX {
-            return false;
-        }
         for _ in 0..2 {
             if let Some(cold) = live.cold() {
                 // A full mailbox means that it is not cold; a closed one that it is leaving.
                 drop(cold.send(&self.shared, Letter::Retire));
             }
         }
-        true
+        // Asked also when this one is refused: whoever declined before, because it had something on
+        // its way to the disk, may be able to leave now.
+        live.count() < self.shared.limits.instances_max + LEAVING_MAX
     }
 
     /// Calls `each` with a scope's durable events after `after` up to `through`, each checked
