@@ -46,15 +46,21 @@ impl Inbox {
     /// Waits for the answer to an append; for engines with threads of their own.
     #[must_use]
     pub fn wait(&self, call: u64) -> Answer {
+        match self.wait_for(call) {
+            Got::Answer(answer) => answer,
+            other @ Got::State(_) => panic!("call {call} got {other:?}"),
+        }
+    }
+
+    /// Waits for whatever comes for a call.
+    #[must_use]
+    pub fn wait_for(&self, call: u64) -> Got {
         let got = self.got.lock().unwrap();
         let patience = Duration::from_secs(60);
         let waiting = |got: &mut HashMap<u64, Got>| !got.contains_key(&call);
         let (mut got, late) = self.arrived.wait_timeout_while(got, patience, waiting).unwrap();
         assert!(!late.timed_out(), "call {call} was not answered within {patience:?}");
-        match got.remove(&call) {
-            Some(Got::Answer(answer)) => answer,
-            other => panic!("call {call} got {other:?}"),
-        }
+        got.remove(&call).unwrap()
     }
 }
 

@@ -1,15 +1,27 @@
-//! What the end-to-end tests share: a seeded source of choices, a scripted validator, a place where
-//! answers arrive, and a clock that jumps.
+//! What the end-to-end tests share: a seeded source of choices, validators that do as they are told
+//! (one in Rust, one in wasm), callers, stores on disk, and a clock that jumps.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod caller;
 mod clock;
+mod disk;
+mod hands;
 mod inbox;
+mod memory;
+mod probe;
 mod process;
 mod rng;
 mod scripted;
+mod wat_rules;
 
+pub use caller::{Caller, append_to, scope};
 pub use clock::JumpingClock;
+pub use disk::Disk;
+pub use hands::Hands;
 pub use inbox::{Got, Inbox};
+pub use memory::Memory;
+pub use probe::Probe;
 pub use process::{Server, guest, program};
 pub use rng::Rng;
 pub use scripted::{Op, SCRIPTED, ScriptedLoader, State as ScriptedState};
+pub use wat_rules::wat_rules;

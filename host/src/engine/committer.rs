@@ -68,6 +68,8 @@ pub(crate) struct Committer {
     wake: Condvar,
     waiting: AtomicUsize,
     stop: AtomicBool,
+    /// True once its thread has ended, which it does under the lock of the queue.
+    ended: AtomicBool,
     /// Empty vectors for the loops, so that handing over allocates nothing.
     spare: Mutex<Vec<Vec<Item>>>,
 }
@@ -141,6 +143,7 @@ impl Committer {
             wake: Condvar::new(),
             waiting: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             spare: Mutex::default(),
         }
     }
@@ -150,9 +153,18 @@ impl Committer {
     }
 
     /// Queues what a loop decided, in order. The number of items is bounded by the appends in flight.
-    pub(crate) fn hand(&self, items: &mut Vec<Item>) {
+    /// After the end of the thread nobody would take them, so they are answered as unknown.
+    pub(crate) fn hand(&self, shared: &Shared, items: &mut Vec<Item>) {
         if !items.is_empty() {
             let mut queue = self.lock();
+            if self.ended.load(Ordering::Relaxed) {
+                drop(queue);
+                let why = "the store was closed meanwhile".to_owned();
+                for Item { unit, then } in items.drain(..) {
+                    then.finish(shared, &unit, Some(&why));
+                }
+                return;
+            }
             let was_empty = queue.is_empty();
             queue.append(items);
             self.waiting.store(queue.len(), Ordering::Relaxed);
@@ -186,6 +198,7 @@ impl Committer {
             let mut queue = self.lock();
             while queue.is_empty() {
                 if self.stop.load(Ordering::SeqCst) {
+                    self.ended.store(true, Ordering::Relaxed);
                     return;
                 }
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);

@@ -7,12 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
+/// Below twice this many watched scopes nothing is pruned.
+const PRUNE_FROM: usize = 512;
+
 /// The durable ends of the order over all scopes and of every watched scope.
 pub(crate) struct Feed {
     order: watch::Sender<Position>,
     scopes: Mutex<HashMap<ScopeName, watch::Sender<Seq>>>,
     /// How many scopes are watched, so that the committer passes by without a lock when none is.
     watched: AtomicUsize,
+    /// How many were left when the map was last searched for scopes that nobody watches any more.
+    kept: AtomicUsize,
 }
 
 impl Feed {
@@ -21,6 +26,7 @@ impl Feed {
             order: watch::Sender::new(position),
             scopes: Mutex::default(),
             watched: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
         }
     }
 

@@ -26,6 +26,8 @@ use tokio::sync::watch;
 const LEAVING_MAX: usize = 1_024;
 /// How often a closing store looks whether it is done.
 const CLOSING_POLL: Duration = Duration::from_millis(1);
+/// How long a closing store waits before it asks scopes again that have not left.
+const RETIRE_ROUND: Duration = Duration::from_millis(20);
 /// Stack of a scope thread beyond what guests may use of it.
 const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
 
@@ -219,15 +221,14 @@ impl Engine {
         if live.contains(scope) {
             return true;
         }
-        if live.count() >= self.shared.limits.instances_max + LEAVING_MAX {
-            return false;
-        }
         for _ in 0..2 {
             if let Some(cold) = live.cold() {
                 self.retire(&cold);
             }
         }
-        true
+        // Asked also when this one is refused: whoever declined before, because it had something on
+        // its way to the disk, may be able to leave now.
+        live.count() < self.shared.limits.instances_max + LEAVING_MAX
     }
 
     /// Calls `each` with a scope's durable events after `after` up to `through`, each checked
@@ -364,14 +365,29 @@ impl Engine {
         let end = Instant::now() + deadline;
         self.shared.start_closing();
         let decided = wait_until(end, || self.shared.in_flight.count() == 0);
-        for cell in self.shared.live.all() {
-            self.retire(&cell);
-        }
-        let idle = decided && wait_until(end, || self.shared.live.count() == 0);
+        let idle = self.retire_all(end) && decided;
         self.runtime.stop();
         let stopped = wait_until(end, || self.runtime.has_stopped());
         let closed = stopped && self.shared.failure().is_none() && self.shared.log.close().is_ok();
         idle && closed
+    }
+
+    /// Lets all scopes save their states and leave. Whoever has something on its way to the disk
+    /// declines, if only a snapshot that nobody waits for, and is asked again. False if the deadline
+    /// came first: what was not saved is folded from the log again.
+    fn retire_all(&self, end: Instant) -> bool {
+        loop {
+            for cell in self.shared.live.all() {
+                self.retire(&cell);
+            }
+            let round = end.min(Instant::now() + RETIRE_ROUND);
+            if wait_until(round, || self.shared.live.count() == 0) {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+        }
     }
 }
 

@@ -10,9 +10,13 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Letters read in one go before others get their turn.
 const TURN_MAX: usize = 256;
+/// And after so long: what was decided leaves at the end of a turn, and must not wait for many slow
+/// validations behind it, nor must the other scopes.
+const TURN_TIME: Duration = Duration::from_millis(2);
 
 /// A live scope: its mailbox and its loop.
 pub(crate) struct Cell {
@@ -53,7 +57,8 @@ pub(crate) enum Refused {
     Closed(Letter),
 }
 
-/// A scope that has mail. Run it once.
+/// A scope that has mail. Run it once; one that is dropped instead leaves its scope without a loop.
+#[must_use]
 pub struct Work {
     cell: Arc<Cell>,
     shared: Arc<Shared>,
@@ -143,7 +148,7 @@ impl Work {
             shared.fail("a scope loop panicked");
             false
         });
-        shared.committer.hand(&mut items);
+        shared.committer.hand(shared, &mut items);
         if retire && self.leave() {
             return;
         }
@@ -160,7 +165,7 @@ impl Work {
     /// True if the scope was asked to retire and could.
     fn read_mail(&self, body: &mut ScopeLoop, items: &mut Vec<Item>) -> bool {
         let Work { cell, shared } = self;
-        let mut retire = false;
+        let (start, mut retire) = (Instant::now(), false);
         for _ in 0..TURN_MAX {
             let Some(letter) = cell.mailbox().letters.pop_front() else { break };
             match letter {
@@ -172,6 +177,9 @@ impl Work {
                     items.push(Item::state(cell, body.row(), bytes, to, call, state));
                 }
                 Letter::Retire => retire = true,
+            }
+            if start.elapsed() >= TURN_TIME {
+                break;
             }
         }
         retire && body.retire(shared, cell, items)

@@ -163,7 +163,7 @@ impl SystemLog {
         unit.host_ms = host_ms;
         unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
         let (done, waiting) = mpsc::sync_channel(1);
-        shared.committer.hand(&mut vec![Item::host(unit, done)]);
+        shared.committer.hand(shared, &mut vec![Item::host(unit, done)]);
         pump();
         waiting.recv().map_err(|error| failed(&error))?.map_err(RequestError::Failed)?;
         (end.head, end.hash, end.host_ms) = (seq, hash, host_ms);

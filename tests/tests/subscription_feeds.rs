@@ -1,0 +1,196 @@
+//! Subscriptions, through the client: what was stored before, then each new event, without a gap or a
+//! repeat at the seam, while appends go on.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use atomic_store_client::{Client, Options};
+use atomic_store_core::{Limits, Outcome, Position, Proposal, Seq};
+use atomic_store_tests::{Caller, Disk, append_to, scope, wat_rules};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SCOPES: u64 = 3;
+const ROUNDS: u64 = 400;
+
+fn store() -> (Disk, Arc<Caller>) {
+    // Small pages, so that catching up takes many.
+    let disk = Disk::new(Limits { page_events_max: 7, ..Limits::default() });
+    let caller = disk.caller();
+    caller.rule("*", &wat_rules("1.0.0"));
+    (disk, Arc::new(caller))
+}
+
+async fn client(caller: &Caller) -> Client {
+    Client::over(atomic_store::server::attach(&caller.engine)).await.unwrap()
+}
+
+/// Appends to all scopes, one to three events at a time; every scope gets the same number.
+fn writer(client: Client) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for round in 0..ROUNDS {
+            let mut calls = Vec::new();
+            for n in 0..SCOPES {
+                let payloads = vec!["a"; usize::try_from(1 + round % 3).unwrap()];
+                let append = append_to(&format!("s/{n}"), &payloads);
+                let client = client.clone();
+                calls.push(tokio::spawn(async move { client.append(append).await }));
+            }
+            for call in calls {
+                let answer = call.await.unwrap().unwrap();
+                assert!(matches!(answer.outcome, Outcome::Committed(_)), "{:?}", answer.outcome);
+            }
+        }
+    })
+}
+
+const EVENTS: u64 = ROUNDS / 3 * 6 + 1;
+
+/// Follows a scope from a place to its end, and checks each event.
+fn follow(client: &Client, name: &str, after: u64) -> JoinHandle<()> {
+    let mut stream = client.subscribe(&scope(name), Seq(after));
+    tokio::spawn(async move {
+        for seq in after + 1..=EVENTS {
+            let event = timeout(PATIENCE, stream.next()).await.expect("an event is late");
+            assert_eq!(event.unwrap().unwrap().seq, Seq(seq));
+        }
+        // Nothing comes twice, and nothing is made up.
+        let more = timeout(Duration::from_millis(50), stream.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scope_is_followed_from_any_place_without_gap_or_repeat() {
+    let (_disk, caller) = store();
+    let (writing, reading) = (client(&caller).await, client(&caller).await);
+    // Before the scope has an event.
+    let mut followers = vec![follow(&reading, "s/0", 0), follow(&reading, "s/1", 0)];
+    let writer = writer(writing);
+    // While it grows: from the start, from the head, and from beyond the head.
+    let mut place = 0;
+    while !writer.is_finished() {
+        let head = caller.engine.show_scope(&scope("s/0")).unwrap().map_or(0, |info| info.head.0);
+        for after in [place, head, (head + 5).min(EVENTS)] {
+            followers.push(follow(&reading, "s/0", after));
+        }
+        place = head;
+        let waiting = caller.engine.watch_scope(&scope("s/0"));
+        drop(
+            timeout(Duration::from_millis(50), {
+                let mut w = waiting;
+                async move { w.changed().await }
+            })
+            .await,
+        );
+    }
+    writer.await.unwrap();
+    // After it ended.
+    followers.push(follow(&reading, "s/0", 0));
+    followers.push(follow(&reading, "s/0", EVENTS));
+    assert!(followers.len() > 8, "only {} subscriptions met the appends", followers.len());
+    for follower in followers {
+        follower.await.unwrap();
+    }
+}
+
+/// Follows the order over all scopes, from a position on, for so many events.
+fn follow_order(
+    client: &Client,
+    after: Position,
+    count: u64,
+) -> JoinHandle<Vec<(String, Seq, Position)>> {
+    let mut stream = client.subscribe_order(after);
+    tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            let next = timeout(PATIENCE, stream.next()).await.expect("an event is late");
+            let (name, event) = next.unwrap().unwrap();
+            seen.push((name.to_string(), event.seq, event.position));
+        }
+        let more = timeout(Duration::from_millis(50), stream.next()).await;
+        assert!(more.is_err(), "{more:?}");
+        seen
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_order_is_followed_without_gap_or_repeat() {
+    let (_disk, caller) = store();
+    let before = caller.engine.status().position;
+    let (writing, reading) = (client(&caller).await, client(&caller).await);
+    let all = EVENTS * SCOPES;
+    let mut followers = vec![follow_order(&reading, before, all)];
+    let writer = writer(writing);
+    let mut order = caller.engine.watch_order();
+    for _ in 0..5 {
+        timeout(PATIENCE, order.changed()).await.unwrap().unwrap();
+        followers.push(follow_order(&reading, before, all));
+    }
+    writer.await.unwrap();
+    let first = followers.remove(0).await.unwrap();
+    for follower in followers {
+        assert_eq!(follower.await.unwrap(), first);
+    }
+    let mut heads = BTreeMap::new();
+    let mut last = before;
+    for (name, seq, position) in &first {
+        assert!(*position > last, "positions rise");
+        last = *position;
+        let head = heads.entry(name.clone()).or_insert(Seq::ZERO);
+        assert_eq!(*seq, head.next(), "{name}");
+        *head = *seq;
+    }
+    assert_eq!(heads.len() as u64, SCOPES);
+    // From the middle on, also from one position on.
+    let middle = first.len() / 2;
+    let rest = follow_order(&reading, first[middle].2, all - middle as u64 - 1);
+    assert_eq!(rest.await.unwrap(), first[middle + 1..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_dropped_goes_on_where_it_stopped() {
+    let (_disk, caller) = store();
+    let (writing, reading) = (client(&caller).await, client(&caller).await);
+    let writer = writer(writing);
+    let mut after = Seq::ZERO;
+    let mut streams = 0;
+    while after < Seq(EVENTS) {
+        let mut stream = reading.subscribe(&scope("s/0"), after);
+        streams += 1;
+        for _ in 0..(streams % 20) {
+            if after == Seq(EVENTS) {
+                break;
+            }
+            let event = timeout(PATIENCE, stream.next()).await.expect("late").unwrap().unwrap();
+            assert_eq!(event.seq, after.next());
+            after = event.seq;
+            assert_eq!(stream.after(), after);
+        }
+    }
+    writer.await.unwrap();
+    assert!(streams > 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_and_other_scopes_do_not_show_up_in_a_subscription() {
+    let (_disk, caller) = store();
+    let client = client(&caller).await;
+    let mut stream = client.subscribe(&scope("s/0"), Seq::ZERO);
+    for payload in ["r no", "t", "a one", "r no"] {
+        client.append_one(&scope("s/0"), Proposal::json("op", payload)).await.unwrap();
+        client.append_one(&scope("s/1"), Proposal::json("op", payload)).await.unwrap();
+    }
+    client.append_one(&scope("s/0"), Proposal::json("op", "a two")).await.unwrap();
+    for payload in ["a one", "a two"] {
+        let event = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(event.payload, payload.as_bytes());
+    }
+    assert!(timeout(Duration::from_millis(50), stream.next()).await.is_err());
+    assert!(
+        Options::default().reconnect,
+        "a stream of an embedded store ends with it all the same"
+    );
+}
