@@ -268,7 +268,8 @@ fn all() -> Golden {
         ContentType::Text,
         ContentType::Other("image/png".into()),
     ] {
-        add!(golden, format!("content type {content_type}"), content_type, ContentType);
+        let name = format!("content type {content_type}");
+        add!(golden, name, content_type, ContentType);
     }
     let call = ClientFrame { call: 300, request: Request::Append(append()) };
     golden.bytes("frame of a client", frame::put(Vec::new(), &call).unwrap());

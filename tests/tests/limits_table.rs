@@ -86,7 +86,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("snapshot_bytes_max", PLUGIN, "a_snapshot_has_its_cap_which_is_above_that_of_other_calls"),
     ("snapshot_events", ENGINE, "a_snapshot_is_made_after_its_number_of_events_and_not_before"),
     ("append_id_ms", ENGINE, "a_decided_id_is_remembered_for_its_time_and_at_most_an_eighth_longer"),
-    ("disk_reserve_bytes", DIRECTORY, "nothing_is_taken_once_the_disk_is_nearly_full"),
+    ("disk_reserve_bytes", DIRECTORY, "a_disk_below_the_reserve_has_no_room"),
     ("disk_reserve_bytes", ENGINE, "without_room_on_the_disk_nothing_is_taken_and_nothing_is_lost"),
     ("SCOPE_NAME_BYTES_MAX", "core/tests/names.rs", "scope_names_are_plain_text_of_at_most_200_bytes"),
 ];
@@ -173,7 +173,7 @@ fn every_default_is_told_where_people_look_for_it() {
             text.rsplit_once(" Default ").unwrap_or_else(|| panic!("{name}: {text}"));
         let words = words.trim_end_matches('.');
         assert!(stands_for(words, default.parse().unwrap()), "{name}: {words:?} is not {default}");
-        expected.push(format!("| `{name}` | {default} | {what} |"));
+        expected.push(format!("| `{name}` | {words} | {what} |"));
     }
     assert_eq!(
         rows.join("\n"),
