@@ -5,6 +5,7 @@
 //! changes with it; `GOLDEN=write` then writes the file anew.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use atomic_store::log::{Decision, Snapshot};
 use atomic_store_core::protocol::{
     ClientFrame, Ended, Entry, Reply, Request, RequestError, ScopeInfo, ServerFrame, StoreId,
     StoreStatus, VerifyReport,
@@ -15,6 +16,7 @@ use atomic_store_core::{
     Fault, FaultKind, Key, Limits, Outcome, Overload, Place, Position, Proposal, Reason, Refusal,
     RuleInfo, ScopeName, Seq, chain, codec, frame,
 };
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ macro_rules! add {
     ($golden:expr, $name:expr, $value:expr, $type:ty) => {{
         let bytes = codec::encode(&$value).unwrap();
         assert_eq!(codec::decode::<$type>(&bytes), Ok($value), "{}", $name);
-        $golden.bytes(&$name, bytes);
+        $golden.bytes($name.as_ref(), bytes);
     }};
 }
 
@@ -261,6 +263,19 @@ fn all() -> Golden {
     for (name, reply) in replies() {
         add!(golden, format!("reply {name}"), reply, Reply);
     }
+    let (first, last, reason, meta) = (Seq(7), Seq(300), Some("fine".into()), Some(vec![1]));
+    let committed = Decision::Committed { first, last, reason, meta };
+    add!(golden, "decision Committed", committed, Decision);
+    let nothing = Decision::Nothing(Outcome::TimedOut { after_ms: 1_000 });
+    add!(golden, "decision Nothing", nothing, Decision);
+    let snapshot = Snapshot {
+        rule: Digest::of(b"rule"),
+        seq: Seq(300),
+        hash: Digest::of(b"hash"),
+        host_ms: 1_700_000_000_456,
+        state: vec![1, 2, 3],
+    };
+    add!(golden, "snapshot", snapshot, Snapshot);
     for content_type in [
         ContentType::Json,
         ContentType::Postcard,
@@ -364,5 +379,16 @@ fn every_variant_has_golden_bytes_under_its_number() {
             let (_, bytes) = found.next().unwrap_or_else(|| panic!("no golden bytes of {name}"));
             assert_eq!(usize::from(bytes[0]), number, "{name} has another number");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_of_arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+        drop(codec::decode::<Decision>(&bytes));
+        drop(codec::decode::<Snapshot>(&bytes));
+        drop(codec::decode_versioned::<Decision>(1, &bytes));
     }
 }

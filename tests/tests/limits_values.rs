@@ -46,7 +46,7 @@ fn reasons(limits: &Limits, change: impl FnOnce(&mut Vec<Reason>)) -> Result<(),
 fn append_of(limits: &Limits, bytes: usize) -> Result<(), Invalid> {
     let each = limits.payload_bytes_max;
     let mut proposals = vec![Proposal::json("x", vec![0; each - 1]); bytes / each];
-    if bytes % each > 0 {
+    if !bytes.is_multiple_of(each) {
         proposals.push(Proposal::json("x", vec![0; bytes % each - 1]));
     }
     assert_eq!(proposals.iter().map(Proposal::size).sum::<usize>(), bytes);
