@@ -40,7 +40,7 @@ pub struct Limits {
     pub reason_message_bytes_max: usize,
     /// Bytes of the data of a reason, and of the meta of an answer. Default 64 KiB.
     pub answer_data_bytes_max: usize,
-    /// Bytes of a query's name or arguments together. Default 64 KiB.
+    /// Bytes of a query's name and arguments together. Default 64 KiB.
     pub query_args_bytes_max: usize,
     /// Bytes of a query's answer. Default 1 MiB.
     pub query_answer_bytes_max: usize,

@@ -19,7 +19,7 @@ impl Engine {
             return Ok((info, false));
         }
         self.check_writable()?;
-        shared.registry.check_room(&shared.limits)?;
+        shared.registry.check_validators(&shared.limits)?;
         let rules = self.loader.load(component);
         let rules = rules.map_err(|error| RequestError::NotAdmitted(error.to_string()))?;
         let info = RuleInfo {
@@ -71,7 +71,7 @@ impl Engine {
         }
         self.check_writable()?;
         if !shared.registry.has_binding(&pattern) {
-            shared.registry.check_room(&shared.limits)?;
+            shared.registry.check_bindings(&shared.limits)?;
         }
         let validator = shared.registry.find(which)?.digest;
         let text = config.as_deref().map(ConfigText::new);

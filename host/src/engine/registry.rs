@@ -162,20 +162,15 @@ impl Registry {
         self.read().bindings.contains_key(pattern)
     }
 
-    /// Refuses one more validator or binding than allowed.
-    pub(crate) fn check_room(&self, limits: &Limits) -> Result<(), RequestError> {
-        let state = self.read();
-        let full = |field: &str, max: usize| RequestError::Invalid {
-            field: field.to_owned(),
-            why: format!("the store holds {max} already, which is the most it may"),
-        };
-        if state.entries.len() > limits.components_max {
-            return Err(full("validators", limits.components_max));
-        }
-        if state.bindings.len() >= limits.bindings_max {
-            return Err(full("bindings", limits.bindings_max));
-        }
-        Ok(())
+    /// Refuses one more validator than allowed. What comes with the store does not count.
+    pub(crate) fn check_validators(&self, limits: &Limits) -> Result<(), RequestError> {
+        let loaded = self.read().entries.values().filter(|entry| !entry.info.built_in).count();
+        room("validators", loaded, limits.components_max)
+    }
+
+    /// Refuses one more binding than allowed.
+    pub(crate) fn check_bindings(&self, limits: &Limits) -> Result<(), RequestError> {
+        room("bindings", self.read().bindings.len(), limits.bindings_max)
     }
 
     /// The validator that a person means.
@@ -205,6 +200,15 @@ impl Registry {
             ))),
         }
     }
+}
+
+/// Refuses one more than `max`.
+fn room(field: &str, there: usize, max: usize) -> Result<(), RequestError> {
+    if there >= max {
+        let why = format!("the store holds {there} already; at most {max} are allowed");
+        return Err(RequestError::Invalid { field: field.to_owned(), why });
+    }
+    Ok(())
 }
 
 /// `1` and `1.2` mean the newest that begins so; `1.2.0` means exactly that one.
