@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// How a client behaves when things go wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Options {
     /// How long one attempt to connect may take, the greeting included. Default 5 seconds.
     pub connect_timeout: Duration,

@@ -125,8 +125,7 @@ async fn an_append_that_cannot_be_resolved_is_unknown_and_others_are_errors() {
     let folder = private_folder();
     let socket = folder.path().join("s");
     let listener = UnixListener::bind(&socket).unwrap();
-    let mut options = Options::default();
-    options.retry_for = Duration::from_millis(100);
+    let options = Options { retry_for: Duration::from_millis(100), ..Options::default() };
     let client = connect_to_script(&listener, &socket, options).await;
     let (mut peer, client) = client;
     let sent = tokio::spawn({
@@ -205,8 +204,7 @@ async fn cut_connections(seed: u64) {
     let mut rng = Rng::new(seed);
     // Each connection ends after so many bytes, mostly in the middle of a frame.
     proxy.change(|mood| mood.bytes_max = Some(4_000));
-    let mut options = Options::default();
-    options.backoff_max = Duration::from_millis(5);
+    let options = Options { backoff_max: Duration::from_millis(5), ..Options::default() };
     let client = connect(&proxy.socket, options).await;
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -321,8 +319,7 @@ async fn a_client_that_was_stalled_resumes_where_it_was_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_falls_behind_holds_up_nobody_and_misses_nothing() {
     let server = Running::start(Limits::default()).await;
-    let mut options = Options::default();
-    options.stream_bytes_max = 10_000;
+    let options = Options { stream_bytes_max: 10_000, ..Options::default() };
     let client = connect(&server.socket, options).await;
     let mut stream = client.subscribe(&scope("a"), Seq::ZERO);
     let mut read = client.read(&scope("a"), Seq::ZERO, Seq::MAX, 4_500);
@@ -345,8 +342,7 @@ async fn a_restart_in_the_middle_is_not_seen_by_readers() {
     let socket = folder.path().join("s");
     let engine = engine(1, narrow());
     let server = Running::on(engine.clone(), &socket).await;
-    let mut options = Options::default();
-    options.stream_bytes_max = 10_000;
+    let options = Options { stream_bytes_max: 10_000, ..Options::default() };
     let client = connect(&socket, options).await;
     let mut tail = client.subscribe(&scope("a"), Seq::ZERO);
     fill(&client, "a", 1_000).await;

@@ -36,6 +36,11 @@ impl Feed {
 
     pub(crate) fn scope(&self, scope: &ScopeName) -> watch::Receiver<Seq> {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        if scopes.len() >= 2 * self.kept.load(Ordering::Relaxed).max(PRUNE_FROM) {
+            // Readers that left scopes which are never written would pile up otherwise.
+            scopes.retain(|_, sender| !sender.is_closed());
+            self.kept.store(scopes.len(), Ordering::Relaxed);
+        }
         let sender = scopes.entry(scope.clone()).or_insert_with(|| watch::Sender::new(Seq::ZERO));
         let receiver = sender.subscribe();
         self.watched.store(scopes.len(), Ordering::SeqCst);

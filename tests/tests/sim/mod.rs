@@ -136,7 +136,7 @@ impl Sim {
             _ => ExpectedHead::Any,
         };
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.rng.next().to_be_bytes());
+        id[..8].copy_from_slice(&self.rng.number().to_be_bytes());
         let proposals = ops.iter().map(|op| op.proposal()).collect();
         let append = Append { scope, id: AppendId(id), repeated: false, expected_head, proposals };
         self.model.sent(append.clone());
@@ -265,7 +265,7 @@ impl Sim {
         self.model.may_forget_refusals();
         self.open.clear();
         self.inbox = Arc::default();
-        self.log = Arc::new(self.log.crash(self.rng.next()));
+        self.log = Arc::new(self.log.crash(self.rng.number()));
         self.engine = open(&self.log, &self.clock, &self.ready);
     }
 
