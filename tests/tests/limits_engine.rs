@@ -381,6 +381,33 @@ fn bindings_have_their_number_and_validators_are_not_in_their_way() {
 }
 
 #[test]
+fn two_at_once_do_not_both_get_the_last_place() {
+    let limits = Limits { components_max: 3, bindings_max: 3, ..Limits::default() };
+    let log = Arc::new(MemoryLog::new(StoreId([1; 16]), limits.clone()));
+    let (clock, drive) = (Arc::new(JumpingClock::default()), Drive::Threads(1));
+    let engine = Engine::open(log, Arc::new(AnyLoader), clock, limits, drive).unwrap();
+    let start = std::sync::Barrier::new(16);
+    let (engine, start) = (&engine, &start);
+    let taken: Vec<(bool, bool)> = std::thread::scope(|threads| {
+        let one = |n: u8| {
+            threads.spawn(move || {
+                start.wait();
+                let pattern = format!("p{n}").parse().unwrap();
+                let bound = engine.bind(pattern, &ACCEPT_ALL.parse().unwrap(), None);
+                start.wait();
+                (engine.load(&[n]).is_ok(), bound.is_ok())
+            })
+        };
+        let running: Vec<_> = (0..16).map(one).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(taken.iter().filter(|(loaded, _)| *loaded).count(), 3, "validators");
+    assert_eq!(taken.iter().filter(|(_, bound)| *bound).count(), 3, "bindings");
+    let (infos, bindings) = engine.validators();
+    assert_eq!((infos.len(), bindings.len()), (1 + 3, 3));
+}
+
+#[test]
 fn caps_on_components_configurations_and_queries_hold_in_the_engine() {
     let limits = Limits {
         component_bytes_max: 10,

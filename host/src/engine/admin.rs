@@ -70,9 +70,6 @@ impl Engine {
             return Err(invalid(Invalid::new("pattern", why)));
         }
         self.check_writable()?;
-        if !shared.registry.has_binding(&pattern) {
-            shared.registry.check_bindings(&shared.limits)?;
-        }
         let validator = shared.registry.find(which)?.digest;
         let text = config.as_deref().map(ConfigText::new);
         let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };

@@ -162,15 +162,29 @@ impl Registry {
         self.read().bindings.contains_key(pattern)
     }
 
-    /// Refuses one more validator than allowed. What comes with the store does not count.
+    /// Refuses an event that would make one validator or binding more than allowed. What comes with
+    /// the store does not count. Whoever holds the end of `$system` asks, so that two at once do not
+    /// both find the last place.
+    pub(crate) fn check_room(
+        &self,
+        event: &SystemEvent,
+        limits: &Limits,
+    ) -> Result<(), RequestError> {
+        match event {
+            SystemEvent::ValidatorLoaded(info) if self.info(&info.digest).is_none() => {
+                self.check_validators(limits)
+            }
+            SystemEvent::ScopeBound { pattern, .. } if !self.has_binding(pattern) => {
+                room("bindings", self.read().bindings.len(), limits.bindings_max)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses one more validator than allowed; asked before a component is compiled in vain.
     pub(crate) fn check_validators(&self, limits: &Limits) -> Result<(), RequestError> {
         let loaded = self.read().entries.values().filter(|entry| !entry.info.built_in).count();
         room("validators", loaded, limits.components_max)
-    }
-
-    /// Refuses one more binding than allowed.
-    pub(crate) fn check_bindings(&self, limits: &Limits) -> Result<(), RequestError> {
-        room("bindings", self.read().bindings.len(), limits.bindings_max)
     }
 
     /// The validator that a person means.

@@ -138,6 +138,7 @@ impl SystemLog {
         pump: &dyn Fn(),
     ) -> Result<Seq, RequestError> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.registry.check_room(event, &shared.limits)?;
         let payload = serde_json::to_vec(event).map_err(|error| failed(&error))?;
         let seq = end.head.next();
         let host_ms = shared.clock.now_ms().max(end.host_ms);
