@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Scopes that may be in memory beyond the cap while cold ones are leaving.
-const LEAVING_MAX: usize = 1_024;
+pub(crate) const LEAVING_MAX: usize = 1_024;
 /// How often a closing store looks whether it is done.
 const CLOSING_POLL: Duration = Duration::from_millis(1);
 /// How long a closing store waits before it asks scopes again that have not left.
@@ -188,12 +188,7 @@ impl Engine {
         if live.contains(scope) {
             return true;
         }
-        for _ in 0..2 {
-            if let Some(cold) = live.cold() {
-                // A full mailbox means that it is not cold; a closed one that it is leaving.
-                drop(cold.send(&self.shared, Letter::Retire));
-            }
-        }
+        live.ask_cold_to_leave(&self.shared);
         // Asked also when this one is refused: whoever declined before, because it had something on
         // its way to the disk, may be able to leave now.
         live.count() < self.shared.limits.instances_max + LEAVING_MAX

@@ -97,7 +97,8 @@ impl Cell {
             name,
             mailbox: Mutex::default(),
             done: AtomicU64::new(0),
-            last_turn: AtomicU64::new(0),
+            // Whoever has not run yet is about to.
+            last_turn: AtomicU64::new(u64::MAX),
         }
     }
 

@@ -25,6 +25,7 @@ mod system;
 mod verify;
 
 pub use built_in::{ACCEPT_ALL, accept_all_digest};
+pub(crate) use handle::LEAVING_MAX;
 pub use handle::{Drive, Engine};
 pub use mailbox::Work;
 pub use pool::Scheduler;
