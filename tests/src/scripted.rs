@@ -139,7 +139,7 @@ impl Rules for Scripted {
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Validator>, StartError> {
-        let state = match start.snapshot.map(|bytes| <[u8; 16]>::try_from(bytes)) {
+        let state = match start.snapshot.map(<[u8; 16]>::try_from) {
             None => State::default(),
             Some(Err(_)) => return Err(StartError::Declined("not my snapshot".to_owned())),
             Some(Ok(bytes)) => State {

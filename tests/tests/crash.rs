@@ -36,7 +36,8 @@ async fn a_server_killed_under_load_loses_nothing_and_repeats_nothing() {
     let acks = Arc::new(AtomicU64::new(0));
     let mut clients = Vec::new();
     for n in 0..CLIENTS {
-        let options = Options { retry_for: Duration::from_secs(60), ..Options::default() };
+        let mut options = Options::default();
+        options.retry_for = Duration::from_secs(60);
         let client = Client::connect(server.address(), options).await.unwrap();
         clients.push(tokio::spawn(load(client, n, Arc::clone(&stop), Arc::clone(&acks))));
     }
