@@ -1,9 +1,10 @@
 //! A store in this process: the log on disk, the sandbox and the engine, put together.
 
 use crate::clock::SystemClock;
-use crate::engine::{Drive, Engine};
+use crate::engine::{Drive, Engine, LEAVING_MAX};
 use crate::log::{FjallLog, OpenError, OpenReport, ReadError};
 use crate::plugin::{RuntimeError, WasmLoader};
+use atomic_store_core::Limits;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,12 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Store, StoreError> {
         let mut limits = options.limits.clone();
         let (log, report) = FjallLog::open(&options)?;
-        let loader = WasmLoader::new(limits.clone())?;
-        limits.instances_max = limits.instances_max.min(loader.instances_max());
+        // The engine holds more than its cap while cold scopes leave; the sandbox must have room for
+        // all of them, or appends would be refused whenever scopes come and go.
+        let places = limits.instances_max.saturating_add(LEAVING_MAX);
+        let loader = WasmLoader::new(Limits { instances_max: places, ..limits.clone() })?;
+        let steady = loader.instances_max().saturating_sub(LEAVING_MAX).max(1);
+        limits.instances_max = limits.instances_max.min(steady);
         let clock = Arc::new(SystemClock);
         let (log, loader) = (Arc::new(log), Arc::new(loader));
         let engine = Engine::open(log, loader, clock, limits, Drive::for_this_machine())?;

@@ -70,6 +70,8 @@ pub enum StartError {
     Declined(String),
     /// The guest did not answer.
     Fault(Fault),
+    /// Too many instances are alive; why, for people. Not the guest's doing, so it decides nothing.
+    NoRoom(String),
 }
 
 /// An instance: the folded state of one scope. After a [`Fault`] it must be dropped.

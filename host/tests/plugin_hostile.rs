@@ -26,6 +26,7 @@ fn run(guest: &Guest, limits: &Limits) -> Result<(), Fault> {
         Ok(validator) => validator,
         Err(StartError::Fault(fault)) => return Err(fault),
         Err(StartError::Declined(why)) => panic!("declined: {why}"),
+        Err(StartError::NoRoom(why)) => panic!("{why}"),
     };
     let calls = [
         validator.apply(&[event(1, b"first")]),

@@ -251,7 +251,7 @@ fn instances_have_their_number_and_give_their_place_back() {
     let first = start(&*rules, Events::default()).unwrap();
     let _second = start(&*rules, Events::default()).unwrap();
     let full = start(&*rules, Events::default()).err().unwrap();
-    assert!(matches!(full, StartError::Fault(fault) if fault.detail.contains("at most 2")));
+    assert!(matches!(full, StartError::NoRoom(why) if why.contains("at most 2")));
     drop(first);
     start(&*rules, Events::default()).unwrap();
 }

@@ -2,9 +2,13 @@
 //! is met at its value, which is allowed, and one above.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use atomic_store_core::protocol::RequestError;
+use atomic_store::engine::{Drive, Engine};
+use atomic_store::log::MemoryLog;
+use atomic_store::plugin::WasmLoader;
+use atomic_store_core::protocol::{RequestError, StoreId};
 use atomic_store_core::{Answer, Limits, Outcome, Overload, Seq};
-use atomic_store_tests::{Caller, Memory, append_to};
+use atomic_store_tests::{Caller, Hands, JumpingClock, Memory, append_to, wat_rules};
+use std::sync::Arc;
 
 fn overloaded(answer: Option<Answer>) -> Overload {
     match answer.expect("a refusal comes at once").outcome {
@@ -148,4 +152,32 @@ fn a_burst_of_scopes_beyond_the_cap_of_instances_does_not_lock_new_scopes_out() 
     }
     let live = caller.engine.status().live;
     assert!(live < 20, "{live} scopes are live");
+}
+
+#[test]
+fn a_sandbox_without_room_is_no_fault_of_the_validator_and_decides_nothing() {
+    // The sandbox counts memories and the engine scopes, so the sandbox may be full first.
+    let limits = Limits { instances_max: 10, ..Limits::default() };
+    let log = Arc::new(MemoryLog::new(StoreId([1; 16]), limits.clone()));
+    let loader = WasmLoader::new(Limits { instances_max: 2, ..limits.clone() }).unwrap();
+    let (hands, clock) = (Arc::<Hands>::default(), Arc::<JumpingClock>::default());
+    let drive = Drive::Manual(Arc::clone(&hands) as _);
+    let engine = Engine::open(log, Arc::new(loader), clock, limits, drive).unwrap();
+    let caller = Caller::by_hand(engine, &hands);
+    caller.rule("*", &wat_rules("1.0.0"));
+    let mut refusals = 0;
+    for n in 0..50 {
+        let append = append_to(&format!("s/{}", n % 5), &["a"]);
+        let mut answer = caller.ask(append.clone());
+        for _ in 0..10 {
+            if matches!(answer.outcome, Outcome::Overloaded(Overload::Instances)) {
+                refusals += 1;
+                answer = caller.ask_again(&append);
+            }
+        }
+        assert!(matches!(answer.outcome, Outcome::Committed(_)), "{:?}", answer.outcome);
+        assert!(!answer.duplicate, "the refusal was kept as its decision");
+    }
+    assert!(refusals > 0, "the sandbox was never full");
+    assert_eq!((0..5).map(|n| caller.events(&format!("s/{n}")).len()).sum::<usize>(), 50);
 }

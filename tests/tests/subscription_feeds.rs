@@ -2,7 +2,8 @@
 //! repeat at the seam, while appends go on.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use atomic_store_client::{Client, Options};
+use atomic_store_client::{Client, ClientError};
+use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{Limits, Outcome, Position, Proposal, Seq};
 use atomic_store_tests::{Caller, Disk, append_to, scope, wat_rules};
 use std::collections::BTreeMap;
@@ -69,22 +70,16 @@ async fn a_scope_is_followed_from_any_place_without_gap_or_repeat() {
     // Before the scope has an event.
     let mut followers = vec![follow(&reading, "s/0", 0), follow(&reading, "s/1", 0)];
     let writer = writer(writing);
-    // While it grows: from the start, from the head, and from beyond the head.
+    // While it grows: from the last place, and from the head.
     let mut place = 0;
     while !writer.is_finished() {
         let head = caller.engine.show_scope(&scope("s/0")).unwrap().map_or(0, |info| info.head.0);
-        for after in [place, head, (head + 5).min(EVENTS)] {
+        for after in [place, head] {
             followers.push(follow(&reading, "s/0", after));
         }
         place = head;
-        let waiting = caller.engine.watch_scope(&scope("s/0"));
-        drop(
-            timeout(Duration::from_millis(50), {
-                let mut w = waiting;
-                async move { w.changed().await }
-            })
-            .await,
-        );
+        let mut grows = caller.engine.watch_scope(&scope("s/0"));
+        drop(timeout(Duration::from_millis(50), grows.changed()).await);
     }
     writer.await.unwrap();
     // After it ended.
@@ -189,8 +184,22 @@ async fn refusals_and_other_scopes_do_not_show_up_in_a_subscription() {
         assert_eq!(event.payload, payload.as_bytes());
     }
     assert!(timeout(Duration::from_millis(50), stream.next()).await.is_err());
-    assert!(
-        Options::default().reconnect,
-        "a stream of an embedded store ends with it all the same"
-    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_ahead_of_the_store_is_refused_and_not_waited_for() {
+    let (_disk, caller) = store();
+    caller.store("s/0", &["a", "a"]);
+    let client = client(&caller).await;
+    let mut stream = client.subscribe(&scope("s/0"), Seq(3));
+    match timeout(PATIENCE, stream.next()).await.unwrap() {
+        Some(Err(ClientError::Request(RequestError::Invalid { field, .. }))) => {
+            assert_eq!(field, "after");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut stream = client.subscribe(&scope("s/0"), Seq(2));
+    caller.store("s/0", &["a"]);
+    let event = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(event.seq, Seq(3), "the head itself is a place to go on from");
 }

@@ -3,7 +3,7 @@
 use super::burst::Burst;
 use super::committer::Desk;
 use super::live::Live;
-use super::mailbox::{Cell, Letter, MAILBOX_FULL, Refused, Work, as_request_error};
+use super::mailbox::{Letter, MAILBOX_FULL, Refused, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
 use super::registry::Registry;
 use super::reply::ReplyTo;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Scopes that may be in memory beyond the cap while cold ones are leaving.
-const LEAVING_MAX: usize = 1_024;
+pub(crate) const LEAVING_MAX: usize = 1_024;
 /// How often a closing store looks whether it is done.
 const CLOSING_POLL: Duration = Duration::from_millis(1);
 /// How long a closing store waits before it asks scopes again that have not left.
@@ -206,14 +206,6 @@ impl Engine {
         }
     }
 
-    /// Asks a scope to leave memory. One with a full mailbox is not idle, and one with a closed
-    /// mailbox is leaving already.
-    fn retire(&self, cell: &Arc<Cell>) {
-        if let Ok(Some(work)) = cell.send(&self.shared, Letter::Retire) {
-            self.shared.schedule(work);
-        }
-    }
-
     /// Asks cold scopes to leave when a new one would be too many. False if too many have not left
     /// yet.
     fn make_room(&self, scope: &ScopeName) -> bool {
@@ -221,11 +213,7 @@ impl Engine {
         if live.contains(scope) {
             return true;
         }
-        for _ in 0..2 {
-            if let Some(cold) = live.cold() {
-                self.retire(&cold);
-            }
-        }
+        live.ask_cold_to_leave(&self.shared);
         // Asked also when this one is refused: whoever declined before, because it had something on
         // its way to the disk, may be able to leave now.
         live.count() < self.shared.limits.instances_max + LEAVING_MAX
@@ -378,7 +366,7 @@ impl Engine {
     fn retire_all(&self, end: Instant) -> bool {
         loop {
             for cell in self.shared.live.all() {
-                self.retire(&cell);
+                cell.retire(&self.shared);
             }
             let round = end.min(Instant::now() + RETIRE_ROUND);
             if wait_until(round, || self.shared.live.count() == 0) {

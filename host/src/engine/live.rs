@@ -1,6 +1,7 @@
 //! The scopes in memory, and which of them leaves when there are too many.
 
 use super::mailbox::Cell;
+use super::shared::Shared;
 use atomic_store_core::ScopeName;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Maps of scopes, each with its own lock so that sessions do not queue for one.
 const SHARDS: usize = 16;
 /// How many scopes are looked at to find a cold one.
-const SAMPLE: usize = 8;
+const SAMPLE: usize = 16;
 
 /// Scopes in memory by name.
 pub(crate) struct Live {
@@ -84,10 +85,10 @@ impl Live {
     }
 
     /// The coldest of a few scopes; a good stand-in for the least recently used of all.
-    pub(crate) fn cold(&self) -> Option<Arc<Cell>> {
+    fn cold(&self) -> Option<Arc<Cell>> {
         let start = self.hand.fetch_add(SAMPLE, Ordering::Relaxed);
         let mut coldest: Option<Arc<Cell>> = None;
-        for n in start..start + SAMPLE * 2 {
+        for n in start..start + SAMPLE {
             let shard = self.shard(n);
             let Some(cell) = shard.cells.get(n / SHARDS % shard.cells.len().max(1)) else {
                 continue;
@@ -98,6 +99,18 @@ impl Live {
             }
         }
         coldest
+    }
+
+    /// Asks two scopes that have not run for long to leave. Two for one that comes, so that what
+    /// had to be taken beyond the cap goes down again.
+    pub(crate) fn ask_cold_to_leave(&self, shared: &Arc<Shared>) {
+        for _ in 0..2 {
+            if let Some(cold) = self.cold() {
+                // Asked once is enough until its loop has run, which sets the true turn again.
+                cold.last_turn.store(u64::MAX, Ordering::Relaxed);
+                cold.retire(shared);
+            }
+        }
     }
 
     /// All scopes in memory.

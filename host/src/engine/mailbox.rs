@@ -10,13 +10,12 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Letters read in one go before others get their turn.
 const TURN_MAX: usize = 256;
-/// And after so long: what was decided leaves at the end of a turn, and must not wait for many slow
-/// validations behind it, nor must the other scopes.
-const TURN_TIME: Duration = Duration::from_millis(2);
+/// And after so many milliseconds: what was decided leaves at the end of a turn, and must not wait
+/// for many slow validations behind it, nor must the other scopes.
+const TURN_MS: u64 = 2;
 
 /// A live scope: its mailbox and its loop.
 pub(crate) struct Cell {
@@ -98,7 +97,8 @@ impl Cell {
             name,
             mailbox: Mutex::default(),
             done: AtomicU64::new(0),
-            last_turn: AtomicU64::new(0),
+            // Whoever has not run yet is about to.
+            last_turn: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -119,6 +119,14 @@ impl Cell {
         let idle = !std::mem::replace(&mut mailbox.scheduled, true);
         drop(mailbox);
         Ok(idle.then(|| Work { cell: Arc::clone(self), shared: Arc::clone(shared) }))
+    }
+
+    /// Asks the scope to leave memory. One with a full mailbox is not idle, and one with a closed
+    /// mailbox is leaving already.
+    pub(crate) fn retire(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if let Ok(Some(work)) = self.send(shared, Letter::Retire) {
+            shared.schedule(work);
+        }
     }
 
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
@@ -165,7 +173,8 @@ impl Work {
     /// True if the scope was asked to retire and could.
     fn read_mail(&self, body: &mut ScopeLoop, items: &mut Vec<Item>) -> bool {
         let Work { cell, shared } = self;
-        let (start, mut retire) = (Instant::now(), false);
+        // By the store's clock, which stands still in a simulation, so that its runs repeat.
+        let (start, mut retire) = (shared.clock.now_ms(), false);
         for _ in 0..TURN_MAX {
             let Some(letter) = cell.mailbox().letters.pop_front() else { break };
             match letter {
@@ -178,7 +187,7 @@ impl Work {
                 }
                 Letter::Retire => retire = true,
             }
-            if start.elapsed() >= TURN_TIME {
+            if shared.clock.now_ms().abs_diff(start) >= TURN_MS {
                 break;
             }
         }

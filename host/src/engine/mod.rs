@@ -27,6 +27,7 @@ mod verify;
 
 pub use built_in::{ACCEPT_ALL, accept_all_digest};
 pub use burst::Burst;
+pub(crate) use handle::LEAVING_MAX;
 pub use handle::{Drive, Engine};
 pub use mailbox::Work;
 pub use pool::Scheduler;

@@ -7,7 +7,7 @@ use crate::log::{ReadError, ScopeRow, Snapshot};
 use crate::validator::{Start, StartError, Validator};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Fault, Outcome, Seq};
+use atomic_store_core::{Fault, Outcome, Overload, Seq};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ enum NotReady {
     Read(ReadError),
     Fault(Fault),
     Declined(String),
+    NoRoom(String),
 }
 
 impl Loaded {
@@ -56,6 +57,11 @@ impl Loaded {
                 );
                 Err(Outcome::ReadOnly { why })
             }
+            Err(NotReady::NoRoom(why)) => {
+                tracing::warn!(scope = %row.name, why, "an append was refused");
+                shared.live.ask_cold_to_leave(shared);
+                Err(Outcome::Overloaded(Overload::Instances))
+            }
             Err(NotReady::Fault(mut fault)) => {
                 fault.detail = format!("while folding the scope's events: {}", fault.detail);
                 Err(fault_outcome(shared, fault))
@@ -85,6 +91,7 @@ impl Loaded {
                     let walk = Walk::from(snapshot.seq, snapshot.hash);
                     return self.fold(instance, walk, snapshot.host_ms);
                 }
+                Err(error @ NotReady::NoRoom(_)) => return Err(error),
                 Err(error) => {
                     let (scope, seq) = (&row.name, snapshot.seq);
                     let why = error.describe();
@@ -110,6 +117,7 @@ impl Loaded {
         ruling.rules.start(start).map_err(|error| match error {
             StartError::Declined(why) => NotReady::Declined(why),
             StartError::Fault(fault) => NotReady::Fault(fault),
+            StartError::NoRoom(why) => NotReady::NoRoom(why),
         })
     }
 
@@ -160,7 +168,7 @@ impl NotReady {
     fn describe(&self) -> String {
         match self {
             NotReady::Read(error) => error.to_string(),
-            NotReady::Declined(why) => why.clone(),
+            NotReady::Declined(why) | NotReady::NoRoom(why) => why.clone(),
             NotReady::Fault(fault) => format!("{}: {}", fault.kind.word(), fault.detail),
         }
     }

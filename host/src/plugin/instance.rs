@@ -92,8 +92,7 @@ impl WasmValidator {
     /// Instantiates the program and starts its state.
     pub(super) fn start(program: &Program, start: &Start<'_>) -> Result<Self, StartError> {
         let runtime = &program.runtime;
-        let slot =
-            runtime.slot(program.places).ok_or_else(|| StartError::Fault(no_room(runtime)))?;
+        let slot = runtime.slot(program.places).ok_or_else(|| no_room(runtime))?;
         let history = Arc::clone(&start.history);
         let mut live =
             Live::new(runtime, &program.pre, start.scope, history).map_err(StartError::Fault)?;
@@ -238,10 +237,9 @@ fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
     })
 }
 
-fn no_room(runtime: &Runtime) -> Fault {
-    let detail =
-        format!("no room for one more validator; at most {} may be alive", runtime.instances_max);
-    Fault { kind: FaultKind::OutOfMemory, detail }
+fn no_room(runtime: &Runtime) -> StartError {
+    let max = runtime.instances_max;
+    StartError::NoRoom(format!("no room for one more validator; at most {max} may be alive"))
 }
 
 fn lost() -> Fault {
