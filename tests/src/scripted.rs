@@ -208,6 +208,9 @@ fn refusal(index: usize, code: &str) -> Refusal {
 
 impl Validator for Instance {
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        // A guest may look back at any time, also while it is folded.
+        let read = self.history.read(Seq::ZERO, 1, &mut |_| {});
+        read.map_err(|detail| Fault { kind: FaultKind::Trap, detail })?;
         for event in events {
             if self.state.fold(event.payload).is_none() {
                 let detail = "as scripted".to_owned();

@@ -139,9 +139,6 @@ impl Engine {
             to.answer(call, Answer { outcome, duplicate: false });
             None
         };
-        if let Some(why) = self.shared.read_only() {
-            return refuse(Outcome::ReadOnly { why });
-        }
         if let Err(invalid) = self.shared.limits.check_append(&append) {
             return refuse(Outcome::Invalid { field: invalid.field, why: invalid.why });
         }
@@ -151,6 +148,12 @@ impl Engine {
         let bytes = append.proposals.iter().map(atomic_store_core::Proposal::size).sum();
         if let Err(full) = self.shared.in_flight.admit(bytes) {
             return refuse(Outcome::Overloaded(full));
+        }
+        // Only now that it is counted: a store that closes waits for what is in flight, so whoever
+        // comes later must see that it closes.
+        if let Some(why) = self.shared.read_only() {
+            self.shared.in_flight.release(bytes);
+            return refuse(Outcome::ReadOnly { why });
         }
         let scope = append.scope.clone();
         self.send(&scope, Letter::Append { append, bytes, to: Arc::clone(to), call })

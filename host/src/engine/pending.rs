@@ -17,6 +17,8 @@ pub(crate) struct Pending {
     row: Arc<ScopeRow>,
     head: AtomicU64,
     units: Mutex<VecDeque<PendingUnit>>,
+    /// What went wrong when a guest looked back. Its fault is then not its own.
+    failure: Mutex<Option<ReadError>>,
 }
 
 struct PendingUnit {
@@ -25,12 +27,13 @@ struct PendingUnit {
     /// What to answer if the same append comes again before this one is durable.
     decided: Option<(AppendId, Decision)>,
     /// Copies of the records, for a validator that must be rebuilt or that looks back.
-    records: Vec<Box<[u8]>>,
+    records: Vec<Arc<[u8]>>,
 }
 
 impl Pending {
     pub(crate) fn new(log: Arc<dyn EventLog>, row: Arc<ScopeRow>, head: Seq) -> Self {
-        Pending { log, row, head: AtomicU64::new(head.0), units: Mutex::default() }
+        let (units, failure) = (Mutex::default(), Mutex::default());
+        Pending { log, row, head: AtomicU64::new(head.0), units, failure }
     }
 
     fn units(&self) -> MutexGuard<'_, VecDeque<PendingUnit>> {
@@ -42,7 +45,7 @@ impl Pending {
         number: u64,
         head: Seq,
         decided: Option<(AppendId, Decision)>,
-        records: Vec<Box<[u8]>>,
+        records: Vec<Arc<[u8]>>,
     ) {
         self.units().push_back(PendingUnit { number, decided, records });
         self.head.store(head.0, Ordering::Release);
@@ -67,6 +70,11 @@ impl Pending {
         decided.find(|(pending, _)| *pending == id).map(|(_, decision)| decision.clone())
     }
 
+    /// What went wrong when the guest looked back, taken out.
+    pub(crate) fn take_failure(&self) -> Option<ReadError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Calls `each` with every event after the walk's head, durable or not.
     pub(crate) fn replay(
         &self,
@@ -84,7 +92,9 @@ impl Pending {
         }
         // Only the loop forgets units, and it is the loop that replays: whatever the log did not
         // have yet is still here.
-        for record in self.units().iter().flat_map(|unit| &unit.records) {
+        let records: Vec<_> = self.units().iter().flat_map(|unit| unit.records.clone()).collect();
+        // Not locked from here on: a guest that folds an event may look back in turn.
+        for record in &records {
             let known = RecordView::parse(record).is_ok_and(|view| view.seq() <= walk.head());
             if known {
                 continue;
@@ -131,9 +141,13 @@ impl History for Pending {
             left -= 1;
             if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        match (problem, result) {
-            (Some(problem), _) => Err(problem),
-            (None, result) => result.map_err(|error| error.to_string()),
-        }
+        let failed = match (problem, result) {
+            (None, Ok(())) => return Ok(()),
+            (None, Err(error)) => error,
+            (Some(problem), _) => ReadError::DamagedIndex(problem),
+        };
+        let why = failed.to_string();
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+        Err(why)
     }
 }

@@ -145,6 +145,11 @@ impl ScopeLoop {
             Err(fault) => {
                 // An instance that faulted is in no known state; the next append gets a new one.
                 loaded.instance = None;
+                if let Some(error) = loaded.pending.take_failure() {
+                    // It could not look back: the log's fault, and no verdict to remember.
+                    shared.sealed.note(&error);
+                    return Err(Outcome::ReadOnly { why: error.to_string() });
+                }
                 nothing(fault_outcome(shared, fault), host_ms)
             }
         })

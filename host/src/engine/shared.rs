@@ -154,7 +154,8 @@ impl InFlight {
     }
 
     pub(crate) fn admit(&self, bytes: usize) -> Result<(), Overload> {
-        let appends = self.appends.fetch_add(1, Ordering::Relaxed);
+        // Ordered before the look at whether the store is closing.
+        let appends = self.appends.fetch_add(1, Ordering::SeqCst);
         let held = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         // One append larger than the cap on its own still passes when nothing else is in flight.
         if appends >= self.appends_max || (held > 0 && held + bytes > self.bytes_max) {
@@ -170,7 +171,7 @@ impl InFlight {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.appends.load(Ordering::Acquire)
+        self.appends.load(Ordering::SeqCst)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Makes a scope ready to judge: finds its rule, starts an instance, folds the log into it.
 
+use super::pending::Pending;
 use super::registry::Ruling;
 use super::scope_loop::{Loaded, fault_outcome};
 use super::shared::Shared;
@@ -7,14 +8,20 @@ use crate::log::{ReadError, ScopeRow, Snapshot};
 use crate::validator::{Start, StartError, Validator};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Fault, Outcome, Overload, Seq};
+use atomic_store_core::{Fault, FaultKind, Outcome, Overload, Seq};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// Events folded in one call. Fewer calls are cheaper; more would only need more memory.
 const BATCH_EVENTS: usize = 256;
 /// Bytes folded in one call, once it holds an event.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// Logs of at least so many events are read on a thread of their own while they are folded: below
+/// that, starting the thread costs more than it gains.
+const AHEAD_FROM: u64 = 5_000;
+/// Batches read ahead.
+const AHEAD_BATCHES: usize = 4;
 
 /// Why a scope could not be made ready.
 enum NotReady {
@@ -63,6 +70,10 @@ impl Loaded {
                 Err(Outcome::Overloaded(Overload::Instances))
             }
             Err(NotReady::Fault(mut fault)) => {
+                if let Some(error) = self.pending.take_failure() {
+                    shared.sealed.note(&error);
+                    return Err(Outcome::ReadOnly { why: error.to_string() });
+                }
                 fault.detail = format!("while folding the scope's events: {}", fault.detail);
                 Err(fault_outcome(shared, fault))
             }
@@ -121,6 +132,7 @@ impl Loaded {
         })
     }
 
+    /// Folds everything after the walk's head into an instance.
     fn fold(
         &self,
         mut instance: Box<dyn Validator>,
@@ -128,24 +140,43 @@ impl Loaded {
         host_ms: u64,
     ) -> Result<(Box<dyn Validator>, u64, u64), NotReady> {
         let start = walk.head();
-        let mut batch = Batch { host_ms, ..Batch::default() };
-        let mut fault = None;
-        let read = self.pending.replay(&mut walk, &mut |view| {
-            batch.push(view);
-            if batch.is_full()
-                && let Err(error) = batch.apply(&mut *instance)
-            {
-                fault = Some(error);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        read.map_err(NotReady::Read)?;
-        if let Some(fault) = fault {
-            return Err(NotReady::Fault(fault));
+        let mut last_ms = host_ms;
+        if self.head.0.saturating_sub(start.0) < AHEAD_FROM {
+            read_batches(&self.pending, &mut walk, |batch| {
+                last_ms = last_ms.max(batch.apply(&mut *instance)?);
+                Ok(Batch { bytes: cleared(batch.bytes), ends: cleared(batch.ends) })
+            })?;
+        } else {
+            last_ms = last_ms.max(self.fold_ahead(&mut *instance, &mut walk)?);
         }
-        batch.apply(&mut *instance).map_err(NotReady::Fault)?;
-        Ok((instance, batch.host_ms, walk.head().0 - start.0))
+        Ok((instance, last_ms, walk.head().0 - start.0))
+    }
+
+    /// The same for long logs: one thread reads and checks while this one folds. Returns the time of
+    /// the last event.
+    fn fold_ahead(&self, instance: &mut dyn Validator, walk: &mut Walk) -> Result<u64, NotReady> {
+        let (full, batches) = mpsc::sync_channel::<Batch>(AHEAD_BATCHES);
+        let (spare, empties) = mpsc::channel::<Batch>();
+        std::thread::scope(|scope| {
+            let pending = &self.pending;
+            let reader = scope.spawn(move || {
+                read_batches(pending, walk, |batch| {
+                    // If the folding ended early, its error is what counts.
+                    full.send(batch).map_err(|_| gone())?;
+                    Ok(empties.try_recv().unwrap_or_default())
+                })
+            });
+            let mut last_ms = 0;
+            for batch in batches {
+                last_ms = last_ms.max(batch.apply(instance).map_err(NotReady::Fault)?);
+                // The reader may be done; then nobody needs the empty batch.
+                drop(spare.send(Batch { bytes: cleared(batch.bytes), ends: cleared(batch.ends) }));
+            }
+            match reader.join() {
+                Ok(read) => read.map(|()| last_ms),
+                Err(_) => Err(NotReady::Fault(gone())),
+            }
+        })
     }
 
     /// The store's time of the last event, for rules that fold nothing.
@@ -164,6 +195,34 @@ impl Loaded {
     }
 }
 
+/// Reads to the end of the scope; `full` takes each batch and gives an empty one back.
+fn read_batches(
+    pending: &Pending,
+    walk: &mut Walk,
+    mut full: impl FnMut(Batch) -> Result<Batch, Fault>,
+) -> Result<(), NotReady> {
+    let mut batch = Batch::default();
+    let mut fault = None;
+    let read = pending.replay(walk, &mut |view| {
+        batch.push(view);
+        if batch.is_full() {
+            match full(std::mem::take(&mut batch)) {
+                Ok(empty) => batch = empty,
+                Err(error) => {
+                    fault = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    read.map_err(NotReady::Read)?;
+    match fault {
+        Some(fault) => Err(NotReady::Fault(fault)),
+        None => full(batch).map(drop).map_err(NotReady::Fault),
+    }
+}
+
 impl NotReady {
     fn describe(&self) -> String {
         match self {
@@ -179,7 +238,6 @@ impl NotReady {
 struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    host_ms: u64,
 }
 
 impl Batch {
@@ -192,24 +250,31 @@ impl Batch {
         self.ends.len() >= BATCH_EVENTS || self.bytes.len() >= BATCH_BYTES
     }
 
-    fn apply(&mut self, instance: &mut dyn Validator) -> Result<(), Fault> {
+    /// Folds the events; returns the time of the last one, 0 if there is none.
+    fn apply(&self, instance: &mut dyn Validator) -> Result<u64, Fault> {
         let mut bodies = Vec::with_capacity(self.ends.len());
         let mut start = 0;
         for &end in &self.ends {
             let body = RecordView::parse(&self.bytes[start..end]).and_then(|view| view.decode());
             bodies.push(body.map_err(|error| Fault {
-                kind: atomic_store_core::FaultKind::BadOutput,
+                kind: FaultKind::BadOutput,
                 detail: format!("an event of the log cannot be read: {error}"),
             })?);
             start = end;
         }
-        if let Some(last) = bodies.last() {
-            self.host_ms = self.host_ms.max(last.host_ms);
-            instance.apply(&bodies)?;
+        match bodies.last().map(|last| last.host_ms) {
+            None => Ok(0),
+            Some(host_ms) => instance.apply(&bodies).map(|()| host_ms),
         }
-        drop(bodies);
-        self.bytes.clear();
-        self.ends.clear();
-        Ok(())
     }
+}
+
+fn cleared<T>(mut vec: Vec<T>) -> Vec<T> {
+    vec.clear();
+    vec
+}
+
+/// Never seen by anybody: the other thread's error takes its place.
+fn gone() -> Fault {
+    Fault { kind: FaultKind::Trap, detail: "the folding was given up".to_owned() }
 }
