@@ -17,13 +17,14 @@ build: ## build target/release/atomic-store
 guests: ## build the example validators to target/guests/*.wasm
 	scripts/build-guests.sh
 
-# What is quick to fail comes first. The tests come last, so that the runner's own closing lines end
-# the output.
+# What is quick to fail comes first. The tests come last, so that the runner's own closing lines, with
+# what was passed and failed, end the output.
 test: guests ## format, lints, documentation, then all tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked --workspace --doc
+	$(CARGO) test --release --locked --workspace --lib --bins --tests --examples
 
 demo: ## an auction, end to end, in a minute; BIDS=file.csv for bids of your own
 	scripts/demo.sh

@@ -39,7 +39,19 @@ impl Client {
                 }
             };
             // An unknown outcome is what a store says that is about to end: after its restart the
-            // same id gets the real one.
+            // same id gets the real one. And when an append that may have been stored is asked for
+            // again, a store that is too busy to look says nothing about the first time.
+            let repeated = matches!(&back, Some(Request::Append(append)) if append.repeated);
+            let answer = match answer.outcome {
+                outcome if !repeated || outcome.is_decided() => Answer { outcome, ..answer },
+                Outcome::Invalid { field, why } => {
+                    Answer { outcome: Outcome::Invalid { field, why }, ..answer }
+                }
+                undecided => {
+                    let why = format!("asked again, the store answered {}", undecided.word());
+                    Answer { outcome: Outcome::Unknown { why }, duplicate: false }
+                }
+            };
             let unknown = matches!(answer.outcome, Outcome::Unknown { .. });
             let now = Instant::now;
             let until = unknown.then(|| now() + self.handle.shared.options.retry_for);

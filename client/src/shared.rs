@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) slots: Slots,
     pub(crate) out: Vec<u8>,
     pub(crate) link: Link,
+    /// Calls made so far.
+    pub(crate) calls: u64,
     /// How often the link came up.
     pub(crate) links: u64,
     pub(crate) limits: Arc<Limits>,
@@ -73,6 +75,7 @@ impl Shared {
             slots: Slots::new(),
             out: Vec::new(),
             link: Link::Up,
+            calls: 0,
             links: 1,
             limits: Arc::new(limits),
             closed: false,
@@ -111,8 +114,10 @@ impl Shared {
         let Some(request) = request.take() else {
             return Started::Refused(ClientError::closed("the call was started twice"));
         };
+        state.calls += 1;
         let slot = CallSlot {
             request,
+            number: state.calls,
             resend: rules.resend,
             sent: false,
             abandoned: false,
@@ -317,11 +322,15 @@ impl State {
         self.limits = Arc::new(limits);
         let mut wakers = std::mem::take(&mut self.waiting);
         let is_open = |(call, slot): (u64, &mut Slot)| match slot {
-            Slot::Call(slot) if slot.end.is_none() => Some(call),
+            Slot::Call(slot) if slot.end.is_none() => {
+                slot.deadline = None;
+                Some((slot.number, call))
+            }
             _ => None,
         };
-        let calls: Vec<u64> = self.slots.iter_mut().filter_map(is_open).collect();
-        for call in calls {
+        let mut calls: Vec<(u64, u64)> = self.slots.iter_mut().filter_map(is_open).collect();
+        calls.sort_unstable();
+        for (_, call) in calls {
             wakers.extend(self.send_call(call));
         }
         wakers

@@ -33,6 +33,8 @@ pub(crate) struct CallSlot {
     pub(crate) sent: bool,
     /// Nobody waits for the reply any more.
     pub(crate) abandoned: bool,
+    /// Counts calls, so that they are sent again in the order in which they were made.
+    pub(crate) number: u64,
     /// When to give up; set once the connection was lost.
     pub(crate) deadline: Option<Instant>,
     /// What came of it.

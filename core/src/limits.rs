@@ -82,9 +82,9 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// Validators that may be loaded. Default 1,000.
     pub components_max: usize,
-    /// Bindings at a time. Default 10,000.
+    /// Bindings at a time. Default 1,000.
     pub bindings_max: usize,
-    /// Bytes of a binding's configuration. Default 64 KiB.
+    /// Bytes of a binding's configuration. All bindings together fit into a frame. Default 4 KiB.
     pub config_bytes_max: usize,
     /// Fuel of one call. A validation takes about 1 thousand in C and 60 thousand in Go.
     /// Default 1,000,000,000, which is less than a second.
@@ -161,8 +161,8 @@ impl Default for Limits {
             page_bytes_max: MIB,
             component_bytes_max: 32 * MIB,
             components_max: 1_000,
-            bindings_max: 10_000,
-            config_bytes_max: 64 * KIB,
+            bindings_max: 1_000,
+            config_bytes_max: 4 * KIB,
             call_fuel_max: 1_000_000_000,
             call_ms_max: 1_000,
             memory_bytes_max: 64 * MIB,

@@ -176,3 +176,29 @@ async fn announced_lengths_and_tiny_elements_cost_no_memory() {
     assert!(grown < 96 * 1024 * 1024, "grew by {grown} bytes");
     server.stop().await;
 }
+
+// A session collects the loops of the appends of one read and wakes them together. It once went away
+// on a malformed frame without waking them, and held them for as long as its client did not read;
+// until then nobody's appends to those scopes were decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_before_a_malformed_frame_do_not_hold_up_their_scopes() {
+    let server = Running::start(Limits::default()).await;
+    let client = server.client().await;
+    let mut raw = server.raw().await;
+    let scopes: Vec<_> = (0..20).map(|n| format!("held/{n}")).collect();
+    let mut bytes = Vec::new();
+    for (n, name) in (1..).zip(&scopes) {
+        bytes.extend(encoded(n, Request::Append(append(name, u128::from(n), numbered(n)))));
+    }
+    bytes.extend(framed(&[]));
+    raw.bytes(&bytes).await;
+    // The raw client reads nothing and stays; its session lingers.
+    for name in &scopes {
+        let scope = scope(name);
+        let call = client.append_one(&scope, numbered(1));
+        let soon = std::time::Duration::from_millis(400);
+        let answer = tokio::time::timeout(soon, call).await.expect("the scope is held up");
+        assert!(matches!(answer.unwrap().outcome, Outcome::Committed(_)));
+    }
+    drop(raw);
+}

@@ -21,7 +21,7 @@ Examples:
   atomic-store append auction/1 bid '{\"bidder\":\"ann\",\"amount\":\"12.50\"}'
   atomic-store append auction/1 bid @bid.json --id order-4711
   echo '{\"amount\":3}' | atomic-store append auction/1 bid -
-  atomic-store append door/front opened --expected-head empty
+  atomic-store append door/front open --expected-head empty
   atomic-store append auction/1 --batch bids.ndjson
 
 A batch has one JSON object on each line: {\"kind\":\"bid\",\"payload\":{...}}, with keys, metadata,
@@ -44,7 +44,8 @@ pub(crate) struct AppendArgs {
     /// The payload: JSON, - for standard input, or @FILE [default: {}]
     #[arg(value_name = "JSON|-|@FILE", conflicts_with = "batch")]
     payload: Option<String>,
-    /// Decide this id once: an id of your own, 1 to 200 bytes
+    /// Decide this id once: an id of your own, 1 to 200 bytes. Given again, with whatever content, it
+    /// gets the first outcome and stores nothing
     #[arg(long)]
     id: Option<AppendId>,
     /// Refuse unless the scope's last event is this one: a number, or `empty`

@@ -10,8 +10,12 @@ use atomic_store::server;
 use atomic_store::store::{Store, StoreError, StoreOptions};
 use atomic_store_client::{Address, Client, Options};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long to wait for a directory that another process has.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How often to look whether it is free, or served.
+const BUSY_LOOK: Duration = Duration::from_millis(50);
 /// Memory for the block cache of a store opened by a command. A server gets more.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a command waits for its own store to close.
@@ -100,12 +104,32 @@ pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connect
         }
         Target::Directory(data) => {
             let socket = server::default_socket(&data);
-            // A socket file may be left over from a server that was killed: ask, do not look.
-            if answers(&socket) {
-                return remote(Address::Unix(socket), "").await;
+            let end = Instant::now() + BUSY_WAIT;
+            loop {
+                // A socket file may be left over from a server that was killed: ask, do not look.
+                if answers(&socket) {
+                    return remote(Address::Unix(socket), "").await;
+                }
+                match embedded(&data, missing).await {
+                    Err(busy) if busy.code == exit::TRY_AGAIN && Instant::now() < end => {}
+                    done => return done,
+                }
+                // Another command has it, or a server that is about to listen.
+                tokio::time::sleep(BUSY_LOOK).await;
             }
-            embedded(&data, missing).await
         }
+    }
+}
+
+/// As [`open`], but waits a while for another command to end.
+pub(crate) async fn open_patiently(options: StoreOptions) -> Result<Store, Failure> {
+    let end = Instant::now() + BUSY_WAIT;
+    loop {
+        match open(options.clone()).await {
+            Err(busy) if busy.code == exit::TRY_AGAIN && Instant::now() < end => {}
+            done => return done,
+        }
+        tokio::time::sleep(BUSY_LOOK).await;
     }
 }
 

@@ -32,13 +32,13 @@ pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
     1  refused by the validator, or by a condition such as --expected-head
-    2  the command line or the input is wrong
-    3  no such store, scope, validator or binding
+    2  the command line or the input is wrong, an input file is missing, or no validator is bound
+    3  no such store, scope or validator, or no such binding to remove
     4  the validator did not answer: trap, out of fuel or memory, timeout
     5  the scope or the store takes no appends now
    65  damaged: what was read is not what was written
    69  no connection to a store, or it was lost
    70  a clean shutdown did not finish in time
-   74  the storage failed, or a file could not be read or written
-   75  something is full, or the result is not known: try again (with the same --id)
+   74  the storage failed, or an output file could not be written
+   75  something is full or in use, or the result is not known: try again (with the same --id)
   130  ended at once by a second signal";

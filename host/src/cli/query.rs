@@ -16,7 +16,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   atomic-store query auction/1 highest
-  atomic-store query seats/LH400 free '{\"class\":\"economy\"}'
+  atomic-store query door/front door
   atomic-store --json query auction/1 highest | jq .answer")]
 pub(crate) struct Query {
     /// The scope

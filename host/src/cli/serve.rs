@@ -74,7 +74,7 @@ async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failur
     let mut options = StoreOptions::new(&data);
     options.accept_loss = args.accept_loss;
     options.cache_bytes = args.cache * 1024 * 1024;
-    let store = connect::open(options).await?;
+    let store = connect::open_patiently(options).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));
     let stopped = listen(global, &store, socket, out).await?;
     let deadline = Duration::from_secs(args.shutdown_seconds);

@@ -30,6 +30,11 @@ pub(crate) struct Verify {
 /// Runs the command.
 pub(crate) async fn run(global: &Global, args: Verify, out: &mut Out) -> Result<(), Failure> {
     let connection = connect(global, Missing::Refuse).await?;
+    if let Some(scope) = &args.scope
+        && connection.client.show_scope(scope).await?.is_none()
+    {
+        return Err(Failure::not_found(format!("there is no scope {scope}; nothing was verified")));
+    }
     let bar = bar();
     let start = Instant::now();
     let verified = connection.client.verify(args.scope, |scopes, of, events| {

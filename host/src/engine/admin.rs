@@ -15,7 +15,9 @@ impl Engine {
         let shared = &self.shared;
         shared.limits.check_component(component.len()).map_err(invalid)?;
         let digest = atomic_store_core::Digest::of(component);
-        if let Some(info) = shared.registry.info(&digest) {
+        if let Some(info) = shared.registry.info(&digest)
+            && (info.built_in || matches!(shared.log.module(&digest), Ok(Some(_))))
+        {
             return Ok((info, false));
         }
         self.check_writable()?;

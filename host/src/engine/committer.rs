@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::log::{CommitError, Decision, EventLog, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Answer, Committed, Digest, Outcome, Place, Seq};
+use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Seq};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,8 @@ struct Then {
 }
 
 enum Reply {
-    Nobody,
+    /// Nobody waits for a snapshot.
+    Snapshot,
     Answer {
         to: Arc<dyn ReplyTo>,
         call: u64,
@@ -59,7 +60,7 @@ pub(crate) enum Plan {
     /// Nothing was stored, and this is why.
     Outcome(Outcome),
     /// It had been decided before. The events are durable by the time this is answered.
-    Earlier { decision: Decision, row: Arc<ScopeRow> },
+    Earlier { id: AppendId, decision: Decision, row: Arc<ScopeRow> },
 }
 
 /// The queue in front of the committer, and its state.
@@ -109,9 +110,11 @@ impl Item {
         Item { unit, then: Then { cell: Some(Arc::clone(cell)), bytes, reply } }
     }
 
-    /// A side record that nobody waits for.
-    pub(crate) fn silent(cell: &Arc<Cell>, unit: Unit) -> Self {
-        let then = Then { cell: Some(Arc::clone(cell)), bytes: 0, reply: Reply::Nobody };
+    /// A snapshot, which nobody waits for.
+    pub(crate) fn snapshot(shared: &Shared, cell: &Arc<Cell>, unit: Unit) -> Self {
+        let bytes = unit.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
+        shared.snapshot_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let then = Then { cell: Some(Arc::clone(cell)), bytes, reply: Reply::Snapshot };
         Item { unit, then }
     }
 
@@ -298,7 +301,9 @@ impl Then {
             cell.done.fetch_add(1, Ordering::Release);
         }
         match self.reply {
-            Reply::Nobody => {}
+            Reply::Snapshot => {
+                shared.snapshot_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            }
             Reply::Host(done) => {
                 // The waiting thread may have given up; then nobody needs the result.
                 drop(done.send(error.map_or(Ok(()), |why| Err(why.clone()))));
@@ -335,7 +340,7 @@ impl Plan {
                 },
                 None => undecided("the records of the append cannot be read back"),
             },
-            Plan::Earlier { decision, row } => shared.earlier(&row, decision),
+            Plan::Earlier { id, decision, row } => shared.earlier(&row, id, decision),
         }
     }
 }

@@ -172,12 +172,13 @@ impl Engine {
             let (field, why) = (invalid.field, invalid.why);
             return to.state(call, Err(RequestError::Invalid { field, why }));
         }
-        if let Some(why) = self.shared.read_only() {
-            return to.state(call, Err(RequestError::Failed(why)));
-        }
         let bytes = name.len() + args.len();
         if let Err(full) = self.shared.in_flight.admit(bytes) {
             return to.state(call, Err(as_request_error(Outcome::Overloaded(full))));
+        }
+        if let Some(why) = self.shared.read_only() {
+            self.shared.in_flight.release(bytes);
+            return to.state(call, Err(RequestError::Failed(why)));
         }
         let letter = Letter::Query { name, args, bytes, to: Arc::clone(to), call };
         if let Some(work) = self.send(scope, letter) {

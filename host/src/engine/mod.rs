@@ -18,6 +18,7 @@ mod mailbox;
 mod pending;
 mod pool;
 mod registry;
+mod repeats;
 mod reply;
 mod scope_loop;
 mod shared;

@@ -21,6 +21,9 @@ use atomic_store_core::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Bytes of snapshots that may wait for the disk; beyond them no more are made.
+const SNAPSHOTS_QUEUED_MAX: usize = 64 * 1024 * 1024;
+
 /// What the loop knows about its scope.
 pub(crate) struct ScopeLoop {
     row: Arc<ScopeRow>,
@@ -81,6 +84,9 @@ impl ScopeLoop {
                 return to.answer(call, Answer { outcome: undecided, duplicate: false });
             }
         };
+        if append.repeated {
+            shared.repeats.note(append.id);
+        }
         let at = self.advance(&append, &decided);
         let duplicate = matches!(decided.plan, Plan::Earlier { .. });
         let unit = Unit {
@@ -90,7 +96,7 @@ impl ScopeLoop {
             decision: (!duplicate).then_some((append.id, decided.decision)),
             snapshot: None,
             module: None,
-            host_ms: decided.host_ms,
+            host_ms: shared.clock.now_ms(),
         };
         self.handed += 1;
         items.push(Item::append(cell, unit, bytes, to, call, decided.plan));
@@ -125,10 +131,10 @@ impl ScopeLoop {
     ) -> Result<Decided, Outcome> {
         self.load(shared, cell)?;
         let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
-        if append.repeated
-            && let Some(decision) = earlier(shared, &self.row, loaded, append)?
-        {
-            let plan = Plan::Earlier { decision: decision.clone(), row: Arc::clone(&self.row) };
+        let repeated = append.repeated || shared.repeats.contains(append.id);
+        if repeated && let Some(decision) = earlier(shared, &self.row, loaded, append)? {
+            let (id, row) = (append.id, Arc::clone(&self.row));
+            let plan = Plan::Earlier { id, decision: decision.clone(), row };
             return Ok(Decided { records: Vec::new(), decision, plan, host_ms: loaded.host_ms });
         }
         let host_ms = shared.clock.now_ms().max(loaded.host_ms);
@@ -258,7 +264,9 @@ impl ScopeLoop {
         let Some(loaded) = &mut self.loaded else { return };
         loaded.unsaved = 0;
         let (Some(ruling), Some(instance)) = (&loaded.ruling, &mut loaded.instance) else { return };
-        if !ruling.rules.folds() {
+        // A snapshot only saves time, so it does not take the last of the disk or of the memory.
+        let queued = shared.snapshot_bytes.load(Ordering::Relaxed);
+        if !ruling.rules.folds() || !shared.log.has_room() || queued > SNAPSHOTS_QUEUED_MAX {
             return;
         }
         match instance.snapshot() {
@@ -270,7 +278,7 @@ impl ScopeLoop {
                 unit.host_ms = shared.clock.now_ms();
                 self.handed += 1;
                 loaded.pending.push(self.handed, loaded.head, None, Vec::new());
-                items.push(Item::silent(cell, unit));
+                items.push(Item::snapshot(shared, cell, unit));
             }
             Err(Fault { kind, detail }) => {
                 let (scope, kind) = (&self.row.name, kind.word());

@@ -6,11 +6,12 @@ use super::live::Live;
 use super::mailbox::Work;
 use super::pool::Scheduler;
 use super::registry::Registry;
+use super::repeats::Repeats;
 use crate::clock::Clock;
 use crate::log::{Decision, EventLog, ReadError, ScopeRow};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::{
-    Answer, Committed, Digest, Limits, Outcome, Overload, Place, ScopeName, Seq,
+    Answer, AppendId, Committed, Digest, Limits, Outcome, Overload, Place, ScopeName, Seq,
 };
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -28,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) feed: Feed,
     pub(crate) live: Live,
     pub(crate) in_flight: InFlight,
+    /// Ids whose originals may still be on their way.
+    pub(crate) repeats: Repeats,
+    /// Bytes of snapshots on their way to the disk.
+    pub(crate) snapshot_bytes: AtomicUsize,
     /// Scopes found damaged, with what was found. They take no appends until a restart.
     pub(crate) sealed: Sealed,
     scheduler: Arc<dyn Scheduler>,
@@ -51,6 +56,8 @@ impl Shared {
             live: Live::new(),
             in_flight: InFlight::new(&limits),
             sealed: Sealed::default(),
+            repeats: Repeats::default(),
+            snapshot_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             failed: watch::Sender::new(None),
@@ -107,11 +114,12 @@ impl Shared {
     }
 
     /// The answer to an append that had been decided before; its events are durable.
-    pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, decision: Decision) -> Answer {
+    pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
             Decision::Nothing(outcome) => outcome,
             Decision::Committed { first, last, reason, meta } => {
-                match self.place(row, first).and_then(|first| Ok((first, self.place(row, last)?))) {
+                let first = self.place(row, id, first);
+                match first.and_then(|first| Ok((first, self.place(row, id, last)?))) {
                     Ok(((first, _), (last, hash))) => {
                         Outcome::Committed(Committed { first, last, hash, reason, meta })
                     }
@@ -122,11 +130,20 @@ impl Shared {
         Answer { outcome, duplicate: true }
     }
 
-    fn place(&self, row: &Arc<ScopeRow>, seq: Seq) -> Result<(Place, Digest), ReadError> {
+    /// Where an event stands that an append stored. After an accepted loss another append's event
+    /// may stand there; that one is not taken for it.
+    fn place(
+        &self,
+        row: &Arc<ScopeRow>,
+        id: AppendId,
+        seq: Seq,
+    ) -> Result<(Place, Digest), ReadError> {
         let mut walk = Walk::after(&row.name, Seq(seq.0.saturating_sub(1)));
         let mut found = None;
         self.log.read(row, &mut walk, seq, &mut |view| {
-            found = Some((Place { seq, position: view.position() }, view.hash()));
+            if view.decode().is_ok_and(|body| body.append_id == id) {
+                found = Some((Place { seq, position: view.position() }, view.hash()));
+            }
             ControlFlow::Break(())
         })?;
         found.ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use super::pending::Pending;
 use super::registry::Ruling;
-use super::scope_loop::{Loaded, fault_outcome};
+use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{ReadError, ScopeRow, Snapshot};
 use crate::validator::{Start, StartError, Validator};
@@ -69,13 +69,16 @@ impl Loaded {
                 shared.live.ask_cold_to_leave(shared);
                 Err(Outcome::Overloaded(Overload::Instances))
             }
-            Err(NotReady::Fault(mut fault)) => {
+            Err(NotReady::Fault(fault)) => {
                 if let Some(error) = self.pending.take_failure() {
                     shared.sealed.note(&error);
                     return Err(Outcome::ReadOnly { why: error.to_string() });
                 }
-                fault.detail = format!("while folding the scope's events: {}", fault.detail);
-                Err(fault_outcome(shared, fault))
+                // Not a decision on this append: it is answered before anything is durable, and
+                // the next try may meet another validator.
+                let (kind, detail) = (fault.kind.word(), fault.detail);
+                let why = format!("its validator failed to fold the events ({kind}): {detail}");
+                Err(Outcome::ReadOnly { why })
             }
         }
     }
@@ -96,7 +99,9 @@ impl Loaded {
             Seq::ZERO => None,
             head => shared.log.snapshot(row.id, &ruling.rule, head).map_err(NotReady::Read)?,
         };
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = snapshot
+            && self.is_at(row, &snapshot)?
+        {
             match self.instance(row, ruling, Some(&snapshot)) {
                 Ok(instance) => {
                     let walk = Walk::from(snapshot.seq, snapshot.hash);
@@ -111,6 +116,23 @@ impl Loaded {
             }
         }
         self.fold(self.instance(row, ruling, None)?, Walk::from_start(&row.name), 0)
+    }
+
+    /// True if the snapshot's event is the one that stands there now. It is not if the log was
+    /// shortened, that was accepted, and other events came in its place.
+    fn is_at(&self, row: &ScopeRow, snapshot: &Snapshot) -> Result<bool, NotReady> {
+        let mut walk = Walk::after(&row.name, Seq(snapshot.seq.0.saturating_sub(1)));
+        let mut same = false;
+        let read = self.pending.replay(&mut walk, &mut |view| {
+            same = view.seq() == snapshot.seq && view.hash() == snapshot.hash;
+            ControlFlow::Break(())
+        });
+        read.map_err(NotReady::Read)?;
+        if !same {
+            let (scope, seq) = (&row.name, snapshot.seq);
+            tracing::warn!(%scope, %seq, "snapshot of other events; folding all events");
+        }
+        Ok(same)
     }
 
     fn instance(
@@ -159,13 +181,17 @@ impl Loaded {
         let (spare, empties) = mpsc::channel::<Batch>();
         std::thread::scope(|scope| {
             let pending = &self.pending;
-            let reader = scope.spawn(move || {
+            let reader = std::thread::Builder::new().name("read-ahead".to_owned());
+            let reader = reader.spawn_scoped(scope, move || {
                 read_batches(pending, walk, |batch| {
                     // If the folding ended early, its error is what counts.
                     full.send(batch).map_err(|_| gone())?;
                     Ok(empties.try_recv().unwrap_or_default())
                 })
             });
+            let reader = reader.map_err(|error| {
+                NotReady::Read(ReadError::Storage(format!("no thread to read with: {error}")))
+            })?;
             let mut last_ms = 0;
             for batch in batches {
                 last_ms = last_ms.max(batch.apply(instance).map_err(NotReady::Fault)?);

@@ -161,7 +161,7 @@ impl SystemLog {
         let mut unit = Unit::bare(Arc::clone(&end.row));
         unit.at = end.head;
         unit.records = vec![record];
-        unit.host_ms = host_ms;
+        unit.host_ms = shared.clock.now_ms();
         unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
         let (done, waiting) = mpsc::sync_channel(1);
         shared.committer.hand(shared, &mut vec![Item::host(unit, done)]);

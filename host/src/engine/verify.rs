@@ -99,8 +99,10 @@ impl Run<'_> {
     /// Every event has one place in the common order, and places rise.
     fn order(&mut self, end: Position) -> Result<(), ReadError> {
         let mut last = Position(0);
-        let mut events = 0;
-        let mut problem = None;
+        let mut events: u64 = 0;
+        let (mut problem, mut stopped) = (None, ControlFlow::Continue(()));
+        let (scopes, of, all) = (self.report.scopes, self.of, self.report.events);
+        let progress = &mut self.progress;
         let result = self.engine.shared.log.read_order(Position(0), &mut |scope, view| {
             let position = view.position();
             if position > end {
@@ -113,10 +115,16 @@ impl Run<'_> {
             }
             last = position;
             events += 1;
-            ControlFlow::Continue(())
+            if events.is_multiple_of(STEP) {
+                stopped = progress(scopes, of, all + events);
+            }
+            stopped
         });
         if let Err(error) = result {
             return self.damage(error);
+        }
+        if stopped.is_break() {
+            return Ok(());
         }
         if let Some(problem) = problem {
             self.line(format!("the order over all scopes: {problem}"));

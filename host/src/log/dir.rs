@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the folder that the tree has for itself.
 const TREE: &str = "tree";
+/// By which a directory is known as a store, also one that was damaged or is just being made.
+const OURS: [&str; 4] = ["lock", "mark", TREE, "run"];
 
 /// A data directory that this process has for itself until the value is dropped.
 #[derive(Debug)]
@@ -22,7 +24,10 @@ impl DataDir {
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         let io = |error| OpenError::Io { path: path.to_owned(), error };
         match std::fs::symlink_metadata(path) {
-            Ok(meta) => check(path, &meta)?,
+            Ok(meta) => {
+                check(path, &meta)?;
+                check_ours(path)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
             }
@@ -73,6 +78,18 @@ fn check(path: &Path, meta: &std::fs::Metadata) -> Result<(), OpenError> {
         return refuse("can be written by other users; run chmod 0700 on it");
     }
     Ok(())
+}
+
+/// A directory with other things in it is somebody's by mistake: it is neither changed nor closed to
+/// others.
+fn check_ours(path: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::Io { path: path.to_owned(), error };
+    let mut entries = std::fs::read_dir(path).map_err(io)?.peekable();
+    if entries.peek().is_none() || OURS.iter().any(|name| path.join(name).exists()) {
+        return Ok(());
+    }
+    let why = "is not empty, and is no store; name another directory".to_owned();
+    Err(OpenError::Unsafe { path: path.to_owned(), why })
 }
 
 /// The tree makes files all the time, on threads of its own, and has no option for their mode. From

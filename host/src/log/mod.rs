@@ -162,7 +162,8 @@ pub struct Unit {
     pub snapshot: Option<Snapshot>,
     /// A component to keep.
     pub module: Option<(Digest, Arc<[u8]>)>,
-    /// The store's time of this unit, in milliseconds since 1970-01-01 UTC.
+    /// What the store's clock says, in milliseconds since 1970-01-01 UTC: by it decisions are
+    /// forgotten. Not the time of the events, which never falls within a scope and so may be ahead.
     pub host_ms: u64,
 }
 

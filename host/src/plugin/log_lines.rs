@@ -45,9 +45,9 @@ impl LogLines {
                 Level::Debug => {
                     tracing::debug!(target: "guest", %scope, call, "{message}");
                 }
-                level => {
-                    tracing::info!(target: "guest", %scope, call, ?level, "{message}");
-                }
+                Level::Info => tracing::info!(target: "guest", %scope, call, "{message}"),
+                Level::Warn => tracing::warn!(target: "guest", %scope, call, "{message}"),
+                Level::Error => tracing::error!(target: "guest", %scope, call, "{message}"),
             }
         }
         if self.dropped > 0 {

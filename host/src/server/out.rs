@@ -13,6 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
+/// How many times over answers may fill the queue before the session is closed. No more requests are
+/// taken from a full queue on, but one group commit may answer many that were: a client that reads
+/// must not lose its session for it.
+const OVERFULL: usize = 16;
 /// Answers gather in buffers of about this size.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -157,8 +161,8 @@ impl Out {
         if state.end != End::Open {
             return;
         }
-        if state.bytes > self.bytes_max.saturating_mul(2) {
-            // Answers alone fill the queue twice over: this client sends, but does not read.
+        if state.bytes > self.bytes_max.saturating_mul(OVERFULL) {
+            // Answers alone fill the queue many times over: this client sends, but does not read.
             state.end = End::Closed;
             state.chunks.clear();
             self.gone.notify_one();

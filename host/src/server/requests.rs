@@ -44,6 +44,11 @@ impl Requests {
         self.started
     }
 
+    /// Wakes the loops of the appends taken so far.
+    pub(crate) fn flush(&mut self) {
+        self.burst.flush();
+    }
+
     /// Waits, between two reads, until the client may go on.
     pub(crate) async fn rest(&mut self) {
         self.burst.flush();

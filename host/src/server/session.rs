@@ -90,6 +90,8 @@ where
         _ = stopping.wait_for(|stopping| *stopping) => End::Stopping,
         () = session.out.closed() => End::Gone,
     };
+    // Whatever ended the reading: the loops of what was taken must run.
+    requests.flush();
     match end {
         End::Eof | End::Gone => {
             session.phase.send_replace(Phase::Gone);

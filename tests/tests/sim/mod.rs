@@ -47,6 +47,8 @@ pub struct Sim {
     model: Model,
     /// Calls that were sent to the engine and not answered yet: call number and append.
     open: Vec<(u64, AppendId)>,
+    /// Appends whose repetition came first. A crash ends the connections that hold them.
+    overtaken: Vec<Append>,
     calls: u64,
     crashes: u64,
     duplicates: u64,
@@ -95,6 +97,7 @@ impl Sim {
             engine,
             model: Model::new(seed),
             open: Vec::new(),
+            overtaken: Vec::new(),
             calls: 0,
             crashes: 0,
             duplicates: 0,
@@ -111,7 +114,8 @@ impl Sim {
     pub fn step(&mut self) {
         match self.rng.below(100) {
             0..40 => self.send_new(),
-            40..48 => self.send_again(),
+            40..46 => self.send_again(),
+            46..48 => self.send_overtaken(),
             48..70 => self.run_a_loop(),
             70..88 => drop(self.engine.commit_turn()),
             88..93 => self.read_a_scope(),
@@ -140,7 +144,13 @@ impl Sim {
         let proposals = ops.iter().map(|op| op.proposal()).collect();
         let append = Append { scope, id: AppendId(id), repeated: false, expected_head, proposals };
         self.model.sent(append.clone());
-        self.send(append);
+        if self.rng.one_in(6) {
+            // The client gave up a slow connection and asks on another, which is faster.
+            self.overtaken.push(append.clone());
+            self.send(Append { repeated: true, ..append });
+        } else {
+            self.send(append);
+        }
     }
 
     fn op(&mut self) -> Op {
@@ -160,6 +170,15 @@ impl Sim {
     fn send_again(&mut self) {
         if let Some(mut append) = self.model.any_sent(&mut self.rng) {
             append.repeated = true;
+            self.send(append);
+        }
+    }
+
+    /// What was overtaken by its own repetition arrives at last.
+    fn send_overtaken(&mut self) {
+        if !self.overtaken.is_empty() {
+            let index = self.rng.index(self.overtaken.len());
+            let append = self.overtaken.swap_remove(index);
             self.send(append);
         }
     }
@@ -264,6 +283,7 @@ impl Sim {
         self.ready.clear();
         self.model.may_forget_refusals();
         self.open.clear();
+        self.overtaken.clear();
         self.inbox = Arc::default();
         self.log = Arc::new(self.log.crash(self.rng.number()));
         self.engine = open(&self.log, &self.clock, &self.ready);

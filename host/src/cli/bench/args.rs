@@ -41,7 +41,7 @@ pub(crate) struct Bench {
     /// The kind of the events
     #[arg(long, default_value = "bid")]
     pub(super) kind: String,
-    /// The payload of the events; {n} counts up from 1 in each scope. Filled up to 200 bytes unless
+    /// The payload of the events; an n in braces counts up from 1 in each scope. Filled up to 200 bytes unless
     /// it is longer
     #[arg(long, value_name = "JSON", default_value = "{\"bidder\":\"bench\",\"amount\":{n}}")]
     pub(super) payload: String,
