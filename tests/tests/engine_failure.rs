@@ -188,3 +188,44 @@ fn damage_that_a_validator_meets_while_looking_back_seals_its_scope() {
     assert!(matches!(outcome, Outcome::ReadOnly { .. }), "{outcome:?}");
     assert_eq!(caller.store("s/2", &["add 20"]), Seq(1));
 }
+
+/// A receiver whose answers make it panic, as a bug in an embedding program would.
+struct Panicking;
+
+impl atomic_store::engine::ReplyTo for Panicking {
+    fn answer(&self, _: u64, answer: atomic_store_core::Answer) {
+        panic!("cannot take {answer:?}");
+    }
+
+    fn state(&self, _: u64, state: Result<atomic_store::engine::State, RequestError>) {
+        panic!("cannot take {state:?}");
+    }
+}
+
+// The committer's thread once died of it without a word, and every later append waited for ever.
+#[test]
+fn a_receiver_that_panics_stops_the_store_loudly() {
+    use atomic_store::engine::{Drive, Engine, ReplyTo};
+    use atomic_store_core::{ScopePattern, protocol::StoreId};
+    use std::sync::Arc;
+    let log = Arc::new(atomic_store::log::MemoryLog::new(StoreId([1; 16]), Limits::default()));
+    let (loader, clock) = (Arc::new(atomic_store_tests::ScriptedLoader), Arc::default());
+    let clock: Arc<atomic_store_tests::JumpingClock> = clock;
+    let engine = Engine::open(log, loader, clock, Limits::default(), Drive::Threads(2)).unwrap();
+    let every = ScopePattern::new("*").unwrap();
+    engine.bind(every, &"accept-all".parse().unwrap(), None).unwrap();
+    let to: Arc<dyn ReplyTo> = Arc::new(Panicking);
+    let mut failed = engine.failed();
+    engine.append(append_to("s/1", &["add 10"]), &to, 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let told = runtime.block_on(async {
+        let patience = std::time::Duration::from_secs(30);
+        let why = tokio::time::timeout(patience, failed.wait_for(Option::is_some)).await;
+        why.expect("the store went silent").unwrap().clone().unwrap()
+    });
+    assert!(told.contains("committer"), "{told}");
+    let inbox = Arc::new(atomic_store_tests::Inbox::default());
+    let to: Arc<dyn ReplyTo> = Arc::clone(&inbox) as _;
+    engine.append(append_to("s/1", &["add 20"]), &to, 2);
+    assert!(matches!(inbox.wait(2).outcome, Outcome::ReadOnly { .. }));
+}

@@ -17,6 +17,7 @@ use atomic_store_core::protocol::{RequestError, ScopeInfo, StoreId, StoreStatus}
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Answer, Append, Limits, Outcome, Overload, Position, ScopeName, Seq};
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -94,7 +95,14 @@ impl Engine {
             Some(_) => {
                 let shared = Arc::clone(&shared);
                 let builder = std::thread::Builder::new().name("committer".to_owned());
-                let run = move || shared.committer.run(&shared);
+                let run = move || {
+                    // The log's panics are caught where it is called; this is about receivers of
+                    // answers. Some answers are lost then, so nothing more may be promised.
+                    let run = || shared.committer.run(&shared);
+                    while std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+                        shared.fail("the committer panicked");
+                    }
+                };
                 Some(builder.spawn(run).map_err(no_thread)?)
             }
         };
