@@ -153,8 +153,7 @@ impl ScopeLoop {
                 loaded.instance = None;
                 if let Some(error) = loaded.pending.take_failure() {
                     // It could not look back: the log's fault, and no verdict to remember.
-                    shared.sealed.note(&error);
-                    return Err(Outcome::ReadOnly { why: error.to_string() });
+                    return Err(shared.unreadable(&error));
                 }
                 nothing(fault_outcome(shared, fault), host_ms)
             }
@@ -171,10 +170,8 @@ impl ScopeLoop {
             loaded.pending.forget(cell.done.load(Ordering::Acquire));
             return Ok(());
         }
-        let found = shared.log.scope(&self.row.name).map_err(|error| {
-            shared.sealed.note(&error);
-            Outcome::ReadOnly { why: error.to_string() }
-        })?;
+        let found = shared.log.scope(&self.row.name);
+        let found = found.map_err(|error| shared.unreadable(&error))?;
         self.row = Arc::new(found.unwrap_or_else(|| ScopeRow {
             id: shared.log.new_scope_id(),
             name: self.row.name.clone(),
@@ -406,7 +403,7 @@ fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     Decided { records: Vec::new(), decision, plan: Plan::Outcome(outcome), host_ms }
 }
 
-pub(crate) fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
+fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
     match fault.kind {
         FaultKind::Timeout => Outcome::TimedOut { after_ms: shared.limits.call_ms_max },
         _ => Outcome::Faulted(fault),

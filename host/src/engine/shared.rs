@@ -113,6 +113,12 @@ impl Shared {
         self.failure()
     }
 
+    /// What to answer when the log cannot be read. Seals the scope if it is damaged.
+    pub(crate) fn unreadable(&self, error: &ReadError) -> Outcome {
+        self.sealed.note(error);
+        Outcome::ReadOnly { why: error.to_string() }
+    }
+
     /// The answer to an append that had been decided before; its events are durable.
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {

@@ -54,10 +54,7 @@ impl Loaded {
                 self.unsaved = folded;
                 Ok(())
             }
-            Err(NotReady::Read(error)) => {
-                shared.sealed.note(&error);
-                Err(Outcome::ReadOnly { why: error.to_string() })
-            }
+            Err(NotReady::Read(error)) => Err(shared.unreadable(&error)),
             Err(NotReady::Declined(why)) => {
                 let why = format!(
                     "its validator declined to start: {why}; bind another, or another config"
@@ -71,8 +68,7 @@ impl Loaded {
             }
             Err(NotReady::Fault(fault)) => {
                 if let Some(error) = self.pending.take_failure() {
-                    shared.sealed.note(&error);
-                    return Err(Outcome::ReadOnly { why: error.to_string() });
+                    return Err(shared.unreadable(&error));
                 }
                 // Not a decision on this append: it is answered before anything is durable, and
                 // the next try may meet another validator.
