@@ -7,7 +7,7 @@ use crate::feed::unexpected;
 use crate::shared::CallRules;
 use crate::slots::CallEnd;
 use atomic_store_core::protocol::{Reply, Request};
-use atomic_store_core::{Answer, Append, ExpectedHead, Outcome, Proposal, ScopeName};
+use atomic_store_core::{Answer, Append, Outcome, Proposal, ScopeName};
 use std::time::{Duration, Instant};
 
 const ASK_AGAIN_FIRST: Duration = Duration::from_millis(50);
@@ -78,13 +78,6 @@ impl Client {
         scope: &ScopeName,
         proposal: Proposal,
     ) -> Result<Answer, ClientError> {
-        self.append(Append {
-            scope: scope.clone(),
-            id: self.new_id(),
-            repeated: false,
-            expected_head: ExpectedHead::Any,
-            proposals: vec![proposal],
-        })
-        .await
+        self.append(Append::new(scope.clone(), self.new_id(), vec![proposal])).await
     }
 }

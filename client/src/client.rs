@@ -7,7 +7,9 @@ use crate::shared::{CallRules, Shared};
 use crate::slots::CallEnd;
 use crate::wire::{self, Wire};
 use crate::{Address, ClientError, EventStream, Options, OrderStream, connection};
-use atomic_store_core::protocol::{Reply, Request, ScopeInfo, StoreId, StoreStatus, VerifyReport};
+use atomic_store_core::protocol::{
+    At, Reply, Request, ScopeInfo, StoreId, StoreStatus, VerifyReport,
+};
 use atomic_store_core::{AppendId, Binding, Limits, Position, RuleInfo, ScopeName, ScopePattern};
 use atomic_store_core::{Seq, ValidatorRef};
 use std::sync::Arc;
@@ -145,7 +147,7 @@ impl Client {
         limit: u64,
     ) -> Result<Vec<ScopeInfo>, ClientError> {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        match self.call(Request::ListScopes { prefix, after, limit }, AGAIN).await? {
+        match self.call(Request::ListScopes { live: false, prefix, after, limit }, AGAIN).await? {
             Reply::Scopes(scopes) => Ok(scopes),
             other => Err(unexpected(&other)),
         }
@@ -208,7 +210,8 @@ impl Client {
         name: &str,
         args: Vec<u8>,
     ) -> Result<(Seq, Result<Vec<u8>, String>), ClientError> {
-        let request = Request::Query { scope: scope.clone(), name: name.to_owned(), args };
+        let (name, at) = (name.to_owned(), At::Head);
+        let request = Request::Query { scope: scope.clone(), name, args, at };
         match self.call(request, AGAIN).await? {
             Reply::State { head, answer } => Ok((head, answer.map(|bytes| bytes.into_vec()))),
             other => Err(unexpected(&other)),

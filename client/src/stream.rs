@@ -9,9 +9,9 @@ use crate::ClientError;
 use crate::client::Handle;
 use crate::feed::{Feed, Next, unexpected};
 use atomic_store_core::chain::{self, Broken, Walk};
-use atomic_store_core::protocol::{Ended, Entry, Reply, Request};
+use atomic_store_core::protocol::{Ended, Entry, Replay, Reply, Request};
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Event, Position, ScopeName, Seq};
+use atomic_store_core::{Event, Filter, Position, ScopeName, Seq};
 use std::sync::Arc;
 use std::vec::IntoIter;
 use tokio::time::timeout;
@@ -59,8 +59,21 @@ impl EventStream {
         }
         let (scope, after, through) = (&self.scope, self.walk.head(), self.through);
         let request = |left: Option<u64>| match left {
-            Some(limit) => Request::Read { scope: scope.clone(), after, through, limit },
-            None => Request::Subscribe { scope: scope.clone(), after },
+            Some(limit) => Request::Read {
+                scope: scope.clone(),
+                after,
+                through,
+                limit,
+                backwards: false,
+                filter: Filter::default(),
+                replay: Replay::Off,
+            },
+            None => Request::Subscribe {
+                scope: scope.clone(),
+                after,
+                filter: Filter::default(),
+                replay: Replay::Off,
+            },
         };
         let entry = match self.pages.next(request).await? {
             Ok(entry) => entry,
@@ -90,8 +103,14 @@ impl OrderStream {
     pub async fn next(&mut self) -> Option<Result<(ScopeName, Event), ClientError>> {
         let after = self.after;
         let request = |left: Option<u64>| match left {
-            Some(limit) => Request::ReadOrder { after, limit },
-            None => Request::SubscribeOrder { after },
+            Some(limit) => Request::ReadOrder {
+                after,
+                through: Position(u64::MAX),
+                limit,
+                backwards: false,
+                filter: Filter::default(),
+            },
+            None => Request::SubscribeOrder { after, filter: Filter::default() },
         };
         let entry = match self.pages.next(request).await? {
             Ok(entry) => entry,

@@ -1,6 +1,6 @@
 //! A request to append, and the key under which it is decided once.
 
-use crate::{Proposal, ScopeName, Seq};
+use crate::{Condition, Proposal, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -85,6 +85,31 @@ pub struct Append {
     pub repeated: bool,
     /// Refuse unless the scope's head is this.
     pub expected_head: ExpectedHead,
+    /// Refuse if something happened to these keys.
+    pub condition: Option<Condition>,
+    /// True to be told the outcome without storing anything (coherence C11). Neither the head moves nor
+    /// is the id remembered.
+    pub dry_run: bool,
+    /// The last event of the scope that the client has folded. Only scopes bound to `originator` look
+    /// at it: the client is then asked with the events after it.
+    pub known: Seq,
     /// The proposed events, in order.
     pub proposals: Vec<Proposal>,
+}
+
+impl Append {
+    /// An append that insists on nothing, under an id that was not sent before.
+    #[must_use]
+    pub fn new(scope: ScopeName, id: AppendId, proposals: Vec<Proposal>) -> Self {
+        Append {
+            scope,
+            id,
+            repeated: false,
+            expected_head: ExpectedHead::Any,
+            condition: None,
+            dry_run: false,
+            known: Seq::ZERO,
+            proposals,
+        }
+    }
 }

@@ -31,6 +31,20 @@ pub enum ContentType {
     Other(String),
 }
 
+impl Key {
+    /// A key of its two halves.
+    #[must_use]
+    pub fn new(kind: &str, id: &str) -> Self {
+        Key { kind: kind.to_owned(), id: id.to_owned() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.id)
+    }
+}
+
 impl ContentType {
     /// The media type.
     #[must_use]
@@ -75,7 +89,8 @@ pub struct Proposal {
     pub payload: Vec<u8>,
     /// What the event is about.
     pub keys: Vec<Key>,
-    /// Outside causes that concern this event's keys from now on (coherence C15).
+    /// Outside causes. With keys: they concern these keys from now on (coherence C15). Without keys
+    /// the event is an effect: it fires them (coherence C14).
     pub triggers: Vec<Key>,
     /// Pairs that travel with the event, such as a trace id; order is kept.
     pub metadata: Vec<(String, String)>,
@@ -88,6 +103,19 @@ impl Proposal {
     #[must_use]
     pub fn json(kind: &str, payload: impl Into<Vec<u8>>) -> Self {
         Proposal { kind: kind.to_owned(), payload: payload.into(), ..Proposal::default() }
+    }
+
+    /// An effect: a trigger fires, which concerns every key that any event of the scope links to it
+    /// (coherence C14).
+    #[must_use]
+    pub fn effect(kind: &str, trigger: Key, payload: impl Into<Vec<u8>>) -> Self {
+        Proposal { triggers: vec![trigger], ..Proposal::json(kind, payload) }
+    }
+
+    /// True if it fires triggers: it has some, and is about no key.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        self.keys.is_empty() && !self.triggers.is_empty()
     }
 
     /// Bytes this proposal brings from outside.
@@ -115,7 +143,7 @@ pub struct Event {
     pub payload: Vec<u8>,
     /// What the event is about.
     pub keys: Vec<Key>,
-    /// Outside causes that concern this event's keys.
+    /// Outside causes: linked to the keys, or fired if there are no keys.
     pub triggers: Vec<Key>,
     /// Pairs that travel with the event.
     pub metadata: Vec<(String, String)>,
@@ -133,4 +161,12 @@ pub struct Event {
     pub previous: Digest,
     /// Hash of `previous` and of all the above but the position.
     pub hash: Digest,
+}
+
+impl Event {
+    /// True if it fired triggers: it has some, and is about no key.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        self.keys.is_empty() && !self.triggers.is_empty()
+    }
 }

@@ -1,7 +1,7 @@
 //! What a client learns about its append. Three families that never mix: the domain's answers
 //! (accepted, refused), faults (the validator did not answer), and the store's own limits.
 
-use crate::{Digest, ExpectedHead, Position, Seq};
+use crate::{Conflict, Digest, ExpectedHead, Position, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The answer to one append.
@@ -33,6 +33,18 @@ pub enum Outcome {
         expected: ExpectedHead,
         /// What the head was.
         actual: Seq,
+    },
+    /// Something happened to a key of the append since the caller looked (coherence C07).
+    Conflict {
+        /// How many proposals before the first conflict would have been accepted.
+        accepted: u32,
+        /// The first conflict; or all, if the append asked for all, in the order of proposals.
+        conflicts: Vec<Conflict>,
+    },
+    /// The condition's `since` is ahead of the scope (coherence C09).
+    UnknownBase {
+        /// The number that the next event will have.
+        next: Seq,
     },
     /// The validator ran out of its wall-clock time. A hard deadline: nothing re-arms it.
     TimedOut {
@@ -161,6 +173,8 @@ impl Outcome {
             Outcome::Noop { .. } => "noop",
             Outcome::Rejected(_) => "rejected",
             Outcome::HeadMismatch { .. } => "head-mismatch",
+            Outcome::Conflict { .. } => "conflict",
+            Outcome::UnknownBase { .. } => "unknown-base",
             Outcome::TimedOut { .. } => "timed-out",
             Outcome::Faulted(_) => "faulted",
             Outcome::Overloaded(_) => "overloaded",
@@ -179,6 +193,8 @@ impl Outcome {
             | Outcome::Noop { .. }
             | Outcome::Rejected(_)
             | Outcome::HeadMismatch { .. }
+            | Outcome::Conflict { .. }
+            | Outcome::UnknownBase { .. }
             | Outcome::TimedOut { .. }
             | Outcome::Faulted(_) => true,
             Outcome::Overloaded(_)

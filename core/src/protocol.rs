@@ -1,13 +1,14 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder` and `Verify` get several, the last of which is `Done`
-//! or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! calls get one reply. `Read`, `ReadOrder`, `History`, `ReadRejections` and `Verify` get several, the
+//! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Digest, Limits, Position, RuleInfo, ScopeName, ScopePattern};
-use crate::{Seq, ValidatorRef};
+use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
+use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
+use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
 /// A frame from client to server.
@@ -42,15 +43,27 @@ pub enum Request {
         after: Seq,
         /// Only events up to this one, included.
         through: Seq,
-        /// At most so many.
+        /// At most so many that pass the filter.
         limit: u64,
+        /// The last first.
+        backwards: bool,
+        /// Which events.
+        filter: Filter,
+        /// Whether what effects touch comes again.
+        replay: Replay,
     },
     /// Events of all scopes in their common order. Replies: `Events`, then `Done`.
     ReadOrder {
         /// Only events after this position.
         after: Position,
-        /// At most so many.
+        /// Only events up to this position, included.
+        through: Position,
+        /// At most so many that pass the filter.
         limit: u64,
+        /// The last first.
+        backwards: bool,
+        /// Which events.
+        filter: Filter,
     },
     /// Events of a scope: those after `after`, then each new one. Replies: `Events`, until `Ended`.
     Subscribe {
@@ -58,12 +71,18 @@ pub enum Request {
         scope: ScopeName,
         /// Only events after this one.
         after: Seq,
+        /// Which events.
+        filter: Filter,
+        /// Whether what effects touch comes again.
+        replay: Replay,
     },
     /// Events of all scopes in their common order, then each new one. Replies: `Events`, until
     /// `Ended`.
     SubscribeOrder {
         /// Only events after this position.
         after: Position,
+        /// Which events.
+        filter: Filter,
     },
     /// Ends a subscription, a read or a verification. The call that it ends gets no more replies.
     /// Reply: `Done`.
@@ -78,6 +97,8 @@ pub enum Request {
     },
     /// Stored scopes by name. Reply: `Scopes`.
     ListScopes {
+        /// Only scopes whose loop is in memory.
+        live: bool,
         /// Only names that start so.
         prefix: String,
         /// Only names after this one; empty for the first page.
@@ -126,6 +147,8 @@ pub enum Request {
         /// Its arguments.
         #[serde(with = "serde_bytes")]
         args: Vec<u8>,
+        /// The state at which moment.
+        at: At,
     },
     /// Checks chains, numbering and the order over all scopes. Replies: `Progress`, then
     /// `Verified`.
@@ -135,6 +158,122 @@ pub enum Request {
     },
     /// About the store. Reply: `Status`.
     Status,
+    /// Decide and store in several scopes. Reply: `Joint`.
+    AppendJoint(JointAppend),
+    /// The answer to a `Question`. Reply: `Done`, or an error if that question is not open on this
+    /// connection: the answer came late or twice, or the question went to somebody else.
+    Judge {
+        /// [`Question::correlation`].
+        correlation: u64,
+        /// The verdict.
+        verdict: OriginatorVerdict,
+    },
+    /// Asks the state of a scope's validator after each of some events (Eventsrc S21). Replies:
+    /// `State` for each event, in order, then `Done`.
+    History {
+        /// The scope.
+        scope: ScopeName,
+        /// What the validator calls this question.
+        name: String,
+        /// Its arguments.
+        #[serde(with = "serde_bytes")]
+        args: Vec<u8>,
+        /// Only the states after events behind this one.
+        after: Seq,
+        /// Only up to the state after this event, included.
+        through: Seq,
+        /// At most so many states.
+        limit: u64,
+    },
+    /// Judges batches one after the other on a copy of the state, as if each accepted one had been
+    /// stored. Nothing is. Reply: `WhatIf`.
+    WhatIf {
+        /// The scope.
+        scope: ScopeName,
+        /// What to append, in order.
+        batches: Vec<Vec<Proposal>>,
+        /// A question about the state after each: its name and its arguments.
+        query: Option<(String, serde_bytes::ByteBuf)>,
+    },
+    /// The journal of rejections, oldest first. Replies: `Rejections`, then `Done`.
+    ReadRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+        /// At most so many.
+        limit: u64,
+    },
+    /// The journal of rejections, then each new entry. Replies: `Rejections`, until `Ended`.
+    SubscribeRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+    },
+    /// How often what was refused, among the entries that are kept. Reply: `RejectionCounts`.
+    CountRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+    },
+    /// Closes a scope for appends until it is unsealed. Reply: `Done`.
+    SealScope {
+        /// The scope.
+        scope: ScopeName,
+        /// Why, for people.
+        why: String,
+    },
+    /// Opens a sealed scope again. Reply: `Done`.
+    UnsealScope {
+        /// The scope.
+        scope: ScopeName,
+    },
+    /// Deletes the events of a scope. Its numbering goes on where it was (coherence C28). Reply:
+    /// `Deleted`.
+    DeleteScope {
+        /// The scope.
+        scope: ScopeName,
+        /// Refuse unless this is its last event.
+        head: Option<Seq>,
+    },
+    /// A part of an exported scope: records as they were stored, in order from the first. The parts of
+    /// one scope come on one connection; the last has `last` set, and only then anything is stored,
+    /// if the whole chain is intact and the scope is empty. An empty part without it begins anew.
+    /// Reply: `Done`, and `Scope` after the last.
+    RestoreScope {
+        /// The scope; its name is where the chain begins, so it cannot be another.
+        scope: ScopeName,
+        /// The next records.
+        records: Vec<serde_bytes::ByteBuf>,
+        /// True if these are the last.
+        last: bool,
+    },
+}
+
+/// Whether a read after some event also brings what effects touch (coherence C16, C17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Replay {
+    /// Events as they are stored, effects among them.
+    #[default]
+    Off,
+    /// Also the whole earlier history of every key that an effect in the range touches, marked as
+    /// replayed. The effects themselves are left out.
+    Touched,
+    /// The same, with the effects.
+    TouchedAndEffects,
+}
+
+/// A moment in the life of a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum At {
+    /// Now.
+    #[default]
+    Head,
+    /// After this event, included (Eventsrc S19).
+    Seq(Seq),
+    /// After the last event that the store admitted up to this moment, included, in milliseconds
+    /// since 1970-01-01 UTC (Eventsrc S20).
+    Time(u64),
 }
 
 /// What a server may answer.
@@ -200,6 +339,30 @@ pub enum Reply {
     Status(Box<StoreStatus>),
     /// The request was refused.
     Error(RequestError),
+    /// To `AppendJoint`.
+    Joint(JointAnswer),
+    /// Asks the client to judge its own append, under the number of that call; see `Judge`.
+    Question(Question),
+    /// To `WhatIf`: a step for each batch, in order.
+    WhatIf(Vec<Step>),
+    /// A page of the journal of rejections.
+    Rejections(Vec<Rejection>),
+    /// To `CountRejections`, the most frequent first.
+    RejectionCounts(Vec<RejectionCount>),
+    /// To `DeleteScope`: how many events are gone.
+    Deleted {
+        /// Events deleted.
+        events: u64,
+    },
+}
+
+/// What became of one batch of a what-if.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The outcome it would have. Positions are 0: there is no place in the order of the store.
+    pub outcome: Outcome,
+    /// The state after it, if a question was asked: the validator's answer or its complaint.
+    pub state: Option<Result<serde_bytes::ByteBuf, String>>,
 }
 
 /// Identity of a store, random, made when its directory is.
@@ -217,6 +380,8 @@ impl std::fmt::Display for StoreId {
 pub struct Entry {
     /// The scope, if the reader asked for the order over all scopes.
     pub scope: Option<ScopeName>,
+    /// True if it comes before the range that was asked for, because an effect touches it.
+    pub replayed: bool,
     /// The record as stored; see [`crate::record`].
     #[serde(with = "serde_bytes")]
     pub record: Vec<u8>,

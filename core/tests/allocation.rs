@@ -15,7 +15,7 @@ mod support;
 use atomic_store_core::codec;
 use atomic_store_core::protocol::{ClientFrame, ServerFrame};
 use atomic_store_core::record::{Record, RecordView};
-use atomic_store_core::{Append, AppendId, Digest, Event, ExpectedHead, Proposal, ScopeName};
+use atomic_store_core::{Append, AppendId, Digest, Event, Proposal, ScopeName};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -83,13 +83,7 @@ fn check(what: &str, bytes: &[u8]) {
 }
 
 fn append(proposals: Vec<Proposal>) -> Append {
-    Append {
-        scope: ScopeName::new("a").unwrap(),
-        id: AppendId([1; 16]),
-        repeated: false,
-        expected_head: ExpectedHead::Any,
-        proposals,
-    }
+    Append::new(ScopeName::new("a").unwrap(), AppendId([1; 16]), proposals)
 }
 
 /// The beginning of an append whose vector of proposals claims a length.

@@ -4,8 +4,7 @@ use crate::{Got, Hands, Inbox};
 use atomic_store::engine::{Engine, ReplyTo, State};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Answer, Append, AppendId, Binding, Event, ExpectedHead, Outcome, Proposal, ScopeName,
-    ScopePattern, Seq,
+    Answer, Append, AppendId, Binding, Event, Outcome, Proposal, ScopeName, ScopePattern, Seq,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -36,13 +35,8 @@ pub fn append_to(name: &str, payloads: &[&str]) -> Append {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut id = [0xa5; 16];
     id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    Append {
-        scope: scope(name),
-        id: AppendId(id),
-        repeated: false,
-        expected_head: ExpectedHead::Any,
-        proposals: payloads.iter().map(|payload| Proposal::json("op", *payload)).collect(),
-    }
+    let proposals = payloads.iter().map(|payload| Proposal::json("op", *payload)).collect();
+    Append::new(scope(name), AppendId(id), proposals)
 }
 
 impl Caller {

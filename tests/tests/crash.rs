@@ -80,7 +80,7 @@ async fn load(client: Client, n: u64, stop: Arc<AtomicBool>, acks: Arc<AtomicU64
             let id = client.new_id();
             told.insert(id, (scope.clone(), proposals.clone(), None));
             let expected_head = ExpectedHead::Any;
-            let append = Append { scope, id, repeated: false, expected_head, proposals };
+            let append = Append { expected_head, ..Append::new(scope, id, proposals) };
             let client = client.clone();
             calls.push(tokio::spawn(async move { (id, client.append(append).await) }));
         }

@@ -7,14 +7,14 @@
 
 use atomic_store::log::{Decision, Snapshot};
 use atomic_store_core::protocol::{
-    ClientFrame, Ended, Entry, Reply, Request, RequestError, ScopeInfo, ServerFrame, StoreId,
-    StoreStatus, VerifyReport,
+    At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo, ServerFrame,
+    StoreId, StoreStatus, VerifyReport,
 };
 use atomic_store_core::record::{Body, Record, RecordView};
 use atomic_store_core::{
-    Answer, Append, AppendId, Binding, Committed, ContentType, Description, Digest, ExpectedHead,
-    Fault, FaultKind, Key, Limits, Outcome, Overload, Place, Position, Proposal, Reason, Refusal,
-    RuleInfo, ScopeName, Seq, chain, codec, frame,
+    Answer, Append, AppendId, Binding, Committed, Condition, ContentType, Description, Digest,
+    ExpectedHead, Fault, FaultKind, Filter, Key, Limits, Outcome, Overload, Place, Position,
+    Proposal, Reason, Refusal, RuleInfo, ScopeName, Seq, Span, chain, codec, frame,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -56,12 +56,31 @@ fn proposal() -> Proposal {
     }
 }
 
+fn filter() -> Filter {
+    Filter {
+        keys: vec![Key::new("book", "Emma")],
+        key_kinds: vec!["book".into()],
+        kinds: vec!["bid".into()],
+        triggers: vec![Key::new("key", "1")],
+        caller_ms: Span { from: Some(1), until: None },
+        host_ms: Span { from: None, until: Some(2) },
+    }
+}
+
 fn append() -> Append {
     Append {
         scope: scope(),
         id: AppendId(*b"0123456789abcdef"),
         repeated: true,
         expected_head: ExpectedHead::Exactly(Seq(300)),
+        condition: Some(Condition {
+            since: Seq(299),
+            resolved: vec![Seq(301)],
+            keys: vec![Key::new("book", "Emma")],
+            all: true,
+        }),
+        dry_run: true,
+        known: Seq(7),
         proposals: vec![proposal(), Proposal::default()],
     }
 }
@@ -137,13 +156,44 @@ fn requests() -> Vec<(&'static str, Request)> {
     let scope = scope();
     vec![
         ("Append", Request::Append(append())),
-        ("Read", Request::Read { scope: scope.clone(), after, through: Seq::MAX, limit }),
-        ("ReadOrder", Request::ReadOrder { after: Position(7), limit }),
-        ("Subscribe", Request::Subscribe { scope: scope.clone(), after }),
-        ("SubscribeOrder", Request::SubscribeOrder { after: Position(7) }),
+        (
+            "Read",
+            Request::Read {
+                scope: scope.clone(),
+                after,
+                through: Seq::MAX,
+                limit,
+                backwards: true,
+                filter: filter(),
+                replay: Replay::Touched,
+            },
+        ),
+        (
+            "ReadOrder",
+            Request::ReadOrder {
+                after: Position(7),
+                through: Position(9),
+                limit,
+                backwards: true,
+                filter: filter(),
+            },
+        ),
+        (
+            "Subscribe",
+            Request::Subscribe {
+                scope: scope.clone(),
+                after,
+                filter: filter(),
+                replay: Replay::TouchedAndEffects,
+            },
+        ),
+        ("SubscribeOrder", Request::SubscribeOrder { after: Position(7), filter: filter() }),
         ("Cancel", Request::Cancel { call: 300 }),
         ("ShowScope", Request::ShowScope { scope: scope.clone() }),
-        ("ListScopes", Request::ListScopes { prefix: "a".into(), after: "ab".into(), limit }),
+        (
+            "ListScopes",
+            Request::ListScopes { live: true, prefix: "a".into(), after: "ab".into(), limit },
+        ),
         ("LoadValidator", Request::LoadValidator { part: vec![0, b'a', b's'], last: true }),
         ("ListValidators", Request::ListValidators),
         ("ShowValidator named", Request::ShowValidator { validator: "a@1".parse().unwrap() }),
@@ -160,7 +210,15 @@ fn requests() -> Vec<(&'static str, Request)> {
             },
         ),
         ("Unbind", Request::Unbind { pattern: "auction/*".parse().unwrap() }),
-        ("Query", Request::Query { scope: scope.clone(), name: "top".into(), args: vec![1, 2] }),
+        (
+            "Query",
+            Request::Query {
+                scope: scope.clone(),
+                name: "top".into(),
+                args: vec![1, 2],
+                at: At::Seq(Seq(4)),
+            },
+        ),
         ("Verify", Request::Verify { scope: Some(scope) }),
         ("Status", Request::Status),
     ]
@@ -201,7 +259,7 @@ fn scope_info() -> ScopeInfo {
 
 fn replies() -> Vec<(&'static str, Reply)> {
     let store = StoreId(*b"fedcba9876543210");
-    let entry = Entry { scope: Some(scope()), record: vec![1, 2, 3] };
+    let entry = Entry { scope: Some(scope()), replayed: true, record: vec![1, 2, 3] };
     let outcome = Outcome::TimedOut { after_ms: 1_000 };
     let (resume_after, resume_position) = (Seq(7), Position(9));
     let report = VerifyReport { scopes: 1, events: 2, bytes: 300, damage: vec!["x".into()] };
@@ -218,7 +276,10 @@ fn replies() -> Vec<(&'static str, Reply)> {
     let mut all = vec![
         ("Welcome", Reply::Welcome { store, limits: Box::new(Limits::default()) }),
         ("Answer", Reply::Answer(Answer { outcome, duplicate: true })),
-        ("Events", Reply::Events(vec![entry, Entry { scope: None, record: Vec::new() }])),
+        (
+            "Events",
+            Reply::Events(vec![entry, Entry { scope: None, replayed: false, record: Vec::new() }]),
+        ),
         ("Done", Reply::Done),
         ("Ended SlowReader", Reply::Ended(Ended::SlowReader { resume_after, resume_position })),
         ("Ended Shutdown", Reply::Ended(Ended::Shutdown)),

@@ -8,8 +8,8 @@ use atomic_store::log::{EventLog, MemoryLog};
 use atomic_store::validator::{AdmitError, Loader, Rules, Start, StartError, Validator};
 use atomic_store_core::protocol::{RequestError, StoreId};
 use atomic_store_core::{
-    Answer, Append, AppendId, Description, Digest, ExpectedHead, FaultKind, Limits, Outcome,
-    Overload, Proposal, ScopeName, ScopePattern, Seq,
+    Answer, Append, AppendId, Description, Digest, FaultKind, Limits, Outcome, Overload, Proposal,
+    ScopeName, ScopePattern, Seq,
 };
 use atomic_store_tests::{Got, Inbox, JumpingClock, Op, SCRIPTED, ScriptedLoader};
 use std::ops::ControlFlow;
@@ -90,13 +90,8 @@ impl Store {
     }
 
     fn send_as(&mut self, scope: &str, id: AppendId, proposals: Vec<Proposal>) -> u64 {
-        let append = Append {
-            scope: ScopeName::new(scope).unwrap(),
-            id,
-            repeated: true,
-            expected_head: ExpectedHead::Any,
-            proposals,
-        };
+        let scope = ScopeName::new(scope).unwrap();
+        let append = Append { repeated: true, ..Append::new(scope, id, proposals) };
         let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
         self.calls += 1;
         self.engine.append(append, &to, self.calls);

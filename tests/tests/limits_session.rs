@@ -5,10 +5,11 @@ use atomic_store::clock::SystemClock;
 use atomic_store::engine::{Drive, Engine, ReplyTo};
 use atomic_store::log::MemoryLog;
 use atomic_store::server::{Server, ServerOptions};
-use atomic_store_core::protocol::{ClientFrame, Entry, Reply, Request, ServerFrame, StoreId};
+use atomic_store_core::protocol::{
+    ClientFrame, Entry, Replay, Reply, Request, ServerFrame, StoreId,
+};
 use atomic_store_core::{
-    Append, AppendId, ExpectedHead, Limits, Outcome, Position, Proposal, ScopeName, Seq, codec,
-    frame,
+    Append, AppendId, Filter, Limits, Outcome, Position, Proposal, ScopeName, Seq, codec, frame,
 };
 use atomic_store_tests::{Inbox, ScriptedLoader};
 use std::os::unix::fs::PermissionsExt;
@@ -38,13 +39,8 @@ fn fill(engine: &Engine, events: u64) {
     let inbox = Arc::<Inbox>::default();
     let to: Arc<dyn ReplyTo> = Arc::clone(&inbox) as _;
     for n in 1..=events {
-        let append = Append {
-            scope: name(),
-            id: AppendId(u128::from(n).to_be_bytes()),
-            repeated: false,
-            expected_head: ExpectedHead::Any,
-            proposals: vec![Proposal::json("x", "12345")],
-        };
+        let id = AppendId(u128::from(n).to_be_bytes());
+        let append = Append::new(name(), id, vec![Proposal::json("x", "12345")]);
         engine.append(append, &to, n);
         assert!(matches!(inbox.wait(n).outcome, Outcome::Committed(_)));
     }
@@ -96,7 +92,15 @@ async fn pages(engine: &Engine, request: Request) -> Vec<Vec<Entry>> {
 }
 
 fn read() -> Request {
-    Request::Read { scope: name(), after: Seq::ZERO, through: Seq::MAX, limit: u64::MAX }
+    Request::Read {
+        scope: name(),
+        after: Seq::ZERO,
+        through: Seq::MAX,
+        limit: u64::MAX,
+        backwards: false,
+        filter: Filter::default(),
+        replay: Replay::Off,
+    }
 }
 
 /// How many events the pages hold; empty pages carry nothing.
@@ -111,7 +115,13 @@ async fn a_page_holds_its_events_and_one_more_goes_on_the_next() {
         fill(&engine, events);
         assert_eq!(sizes(&pages(&engine, read()).await), expected, "{events} events");
         // Of the order over all scopes $system's are a part.
-        let order = Request::ReadOrder { after: Position(0), limit: u64::MAX };
+        let order = Request::ReadOrder {
+            after: Position(0),
+            through: Position(u64::MAX),
+            limit: u64::MAX,
+            backwards: false,
+            filter: Filter::default(),
+        };
         let order = sizes(&pages(&engine, order).await);
         assert!(order.iter().all(|len| *len <= 4), "{order:?}");
         assert_eq!(order.iter().sum::<usize>() as u64, events + 1, "{order:?}");

@@ -2,18 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use atomic_store_core::{
-    Append, AppendId, ContentType, ExpectedHead, Invalid, Key, Limits, Proposal, Reason, ScopeName,
-    Seq,
+    Append, AppendId, ContentType, Invalid, Key, Limits, Proposal, Reason, ScopeName, Seq,
 };
 
 fn append(proposals: Vec<Proposal>) -> Append {
-    Append {
-        scope: ScopeName::new("a").unwrap(),
-        id: AppendId([1; 16]),
-        repeated: false,
-        expected_head: ExpectedHead::Any,
-        proposals,
-    }
+    Append::new(ScopeName::new("a").unwrap(), AppendId([1; 16]), proposals)
 }
 
 fn plain() -> Proposal {

@@ -4,8 +4,8 @@
 mod net_support;
 
 use atomic_store_client::{Address, Client, ClientError, Options};
-use atomic_store_core::protocol::{Reply, Request, RequestError};
-use atomic_store_core::{Limits, Outcome, Proposal, Seq};
+use atomic_store_core::protocol::{At, Reply, Request, RequestError};
+use atomic_store_core::{Filter, Limits, Outcome, Proposal, Seq};
 use net_support::*;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
@@ -100,7 +100,12 @@ async fn more_calls_than_the_cap_wait_and_are_all_answered() {
             1 => encoded(call, Request::Status),
             _ => encoded(
                 call,
-                Request::Query { scope: scope("a"), name: "q".into(), args: Vec::new() },
+                Request::Query {
+                    scope: scope("a"),
+                    name: "q".into(),
+                    args: Vec::new(),
+                    at: At::Head,
+                },
             ),
         });
     }
@@ -205,7 +210,9 @@ async fn a_shutdown_answers_what_was_taken_and_says_goodbye() {
     let server = Running::start(Limits::default()).await;
     let mut raw = server.raw().await;
     let mut watcher = server.raw().await;
-    watcher.send(1, Request::SubscribeOrder { after: Default::default() }).await;
+    watcher
+        .send(1, Request::SubscribeOrder { after: Default::default(), filter: Filter::default() })
+        .await;
     assert!(matches!(watcher.reply(1).await, Reply::Events(_)));
     raw.send(1, Request::Append(append("a", 1, numbered(1)))).await;
     assert!(matches!(raw.reply(1).await, Reply::Answer(_)));

@@ -3,8 +3,8 @@
 
 mod net_support;
 
-use atomic_store_core::protocol::{Reply, Request, RequestError, ServerFrame};
-use atomic_store_core::{Key, Limits, Outcome, Proposal, frame};
+use atomic_store_core::protocol::{At, Replay, Reply, Request, RequestError, ServerFrame};
+use atomic_store_core::{Filter, Key, Limits, Outcome, Proposal, frame};
 use atomic_store_tests::Rng;
 use net_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,10 +94,24 @@ async fn random_changes_of_good_frames_never_reach_other_sessions() {
     let mut other = server.raw().await;
     let requests = [
         append_bytes(),
-        encoded(6, Request::ListScopes { prefix: "a".into(), after: "".into(), limit: 9 }),
-        encoded(7, Request::Subscribe { scope: scope("a"), after: atomic_store_core::Seq(0) }),
+        encoded(
+            6,
+            Request::ListScopes { live: false, prefix: "a".into(), after: "".into(), limit: 9 },
+        ),
+        encoded(
+            7,
+            Request::Subscribe {
+                scope: scope("a"),
+                after: atomic_store_core::Seq(0),
+                filter: Filter::default(),
+                replay: Replay::Off,
+            },
+        ),
         encoded(8, Request::LoadValidator { part: vec![1; 20], last: true }),
-        encoded(9, Request::Query { scope: scope("a"), name: "x".into(), args: vec![2; 9] }),
+        encoded(
+            9,
+            Request::Query { scope: scope("a"), name: "x".into(), args: vec![2; 9], at: At::Head },
+        ),
     ];
     for round in 0..600 {
         let mut raw = server.raw().await;

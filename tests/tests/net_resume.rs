@@ -4,9 +4,11 @@
 mod net_support;
 
 use atomic_store_client::{Address, Client, ClientError, EventStream, Options};
-use atomic_store_core::protocol::{ClientFrame, Ended, Reply, Request, ServerFrame, StoreId};
+use atomic_store_core::protocol::{
+    ClientFrame, Ended, Replay, Reply, Request, ServerFrame, StoreId,
+};
 use atomic_store_core::{
-    Answer, Committed, Digest, Limits, Outcome, Place, Position, Seq, codec, frame,
+    Answer, Committed, Digest, Filter, Limits, Outcome, Place, Position, Seq, codec, frame,
 };
 use atomic_store_tests::Rng;
 use net_support::*;
@@ -267,7 +269,16 @@ async fn who_does_not_read_is_cut_off_with_the_place_to_resume_from() {
     let client = server.client().await;
     fill(&client, "a", 6_000).await;
     let mut raw = server.raw().await;
-    raw.send(1, Request::Subscribe { scope: scope("a"), after: Seq::ZERO }).await;
+    raw.send(
+        1,
+        Request::Subscribe {
+            scope: scope("a"),
+            after: Seq::ZERO,
+            filter: Filter::default(),
+            replay: Replay::Off,
+        },
+    )
+    .await;
     // While this one does not read, others are served.
     let busy = async {
         for n in 0..200 {
@@ -292,7 +303,16 @@ async fn who_does_not_read_is_cut_off_with_the_place_to_resume_from() {
     };
     assert!(resume == last && last < Seq(6_000), "{resume} {last}");
     assert!(raw.works().await);
-    raw.send(2, Request::Subscribe { scope: scope("a"), after: resume }).await;
+    raw.send(
+        2,
+        Request::Subscribe {
+            scope: scope("a"),
+            after: resume,
+            filter: Filter::default(),
+            replay: Replay::Off,
+        },
+    )
+    .await;
     let Reply::Events(page) = raw.reply(2).await else { panic!("no page") };
     let view = atomic_store_core::record::RecordView::parse(&page[0].record).unwrap();
     assert_eq!(view.seq(), resume.next());

@@ -2,14 +2,15 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use atomic_store_core::protocol::{
-    ClientFrame, Ended, Entry, Reply, Request, RequestError, ScopeInfo, StoreId, StoreStatus,
-    VerifyReport,
+    At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo, StoreId,
+    StoreStatus, VerifyReport,
 };
 use atomic_store_core::record::{Body, BodyOut, Record};
 use atomic_store_core::{
-    Answer, Append, AppendId, Binding, Committed, ContentType, Description, Digest, ExpectedHead,
-    Fault, FaultKind, Key, Outcome, Overload, Place, Position, Proposal, Reason, Refusal, RuleInfo,
-    ScopeName, ScopePattern, Seq, ValidatorName, ValidatorRef, chain,
+    Answer, Append, AppendId, Binding, Committed, Condition, ContentType, Description, Digest,
+    ExpectedHead, Fault, FaultKind, Filter, Key, Outcome, Overload, Place, Position, Proposal,
+    Reason, Refusal, RuleInfo, ScopeName, ScopePattern, Seq, Span, ValidatorName, ValidatorRef,
+    chain,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -78,15 +79,56 @@ pub fn expected_head() -> impl Strategy<Value = ExpectedHead> {
 
 pub fn append() -> impl Strategy<Value = Append> {
     let id = any::<[u8; 16]>().prop_map(AppendId);
-    (scope(), id, any::<bool>(), expected_head(), vec(proposal(), 0..4)).prop_map(
-        |(scope, id, repeated, expected_head, proposals)| Append {
+    let how = (any::<(bool, bool)>(), any::<u64>(), option::of(condition()));
+    (scope(), id, how, expected_head(), vec(proposal(), 0..4)).prop_map(
+        |(scope, id, ((repeated, dry_run), known, condition), expected_head, proposals)| Append {
             scope,
             id,
             repeated,
             expected_head,
+            condition,
+            dry_run,
+            known: Seq(known),
             proposals,
         },
     )
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let resolved = vec(any::<u64>().prop_map(Seq), 0..4);
+    (any::<u64>(), resolved, vec(key(), 0..3), any::<bool>()).prop_map(
+        |(since, resolved, keys, all)| Condition { since: Seq(since), resolved, keys, all },
+    )
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let keys = || vec(key(), 0..3);
+    let words = || vec(text(), 0..3);
+    let span =
+        || any::<(Option<u64>, Option<u64>)>().prop_map(|(from, until)| Span { from, until });
+    (keys(), words(), words(), keys(), span(), span()).prop_map(
+        |(keys, key_kinds, kinds, triggers, caller_ms, host_ms)| Filter {
+            keys,
+            key_kinds,
+            kinds,
+            triggers,
+            caller_ms,
+            host_ms,
+        },
+    )
+}
+
+fn replay() -> impl Strategy<Value = Replay> {
+    let all = [Replay::Off, Replay::Touched, Replay::TouchedAndEffects];
+    proptest::sample::select(all.to_vec())
+}
+
+fn at() -> impl Strategy<Value = At> {
+    prop_oneof![
+        Just(At::Head),
+        any::<u64>().prop_map(|seq| At::Seq(Seq(seq))),
+        any::<u64>().prop_map(At::Time),
+    ]
 }
 
 fn reason() -> impl Strategy<Value = Reason> {
@@ -174,26 +216,27 @@ fn binding() -> impl Strategy<Value = Binding> {
 }
 
 pub fn request() -> impl Strategy<Value = Request> {
-    let read = (scope(), any::<(u64, u64, u64)>());
+    let read = (scope(), any::<(u64, u64, u64, bool)>(), filter(), replay());
+    let order = (any::<(u64, u64, u64, bool)>(), filter());
     let calls = prop_oneof![
         append().prop_map(Request::Append),
-        read.prop_map(|(scope, (after, through, limit))| Request::Read {
-            scope,
-            after: Seq(after),
-            through: Seq(through),
-            limit
+        read.prop_map(|(scope, (after, through, limit, backwards), filter, replay)| {
+            let (after, through) = (Seq(after), Seq(through));
+            Request::Read { scope, after, through, limit, backwards, filter, replay }
         }),
-        any::<(u64, u64)>()
-            .prop_map(|(after, limit)| Request::ReadOrder { after: Position(after), limit }),
-        (scope(), any::<u64>())
-            .prop_map(|(scope, after)| Request::Subscribe { scope, after: Seq(after) }),
-        any::<u64>().prop_map(|after| Request::SubscribeOrder { after: Position(after) }),
+        order.prop_map(|((after, through, limit, backwards), filter)| {
+            let (after, through) = (Position(after), Position(through));
+            Request::ReadOrder { after, through, limit, backwards, filter }
+        }),
+        (scope(), any::<u64>(), filter(), replay()).prop_map(|(scope, after, filter, replay)| {
+            Request::Subscribe { scope, after: Seq(after), filter, replay }
+        }),
+        (any::<u64>(), filter())
+            .prop_map(|(after, filter)| Request::SubscribeOrder { after: Position(after), filter }),
         any::<u64>().prop_map(|call| Request::Cancel { call }),
         scope().prop_map(|scope| Request::ShowScope { scope }),
-        (text(), text(), any::<u64>()).prop_map(|(prefix, after, limit)| Request::ListScopes {
-            prefix,
-            after,
-            limit
+        (any::<bool>(), text(), text(), any::<u64>()).prop_map(|(live, prefix, after, limit)| {
+            Request::ListScopes { live, prefix, after, limit }
         }),
     ];
     let admin = prop_oneof![
@@ -203,10 +246,11 @@ pub fn request() -> impl Strategy<Value = Request> {
         (pattern(), validator_ref(), option::of(bytes()))
             .prop_map(|(pattern, validator, config)| Request::Bind { pattern, validator, config }),
         pattern().prop_map(|pattern| Request::Unbind { pattern }),
-        (scope(), text(), bytes()).prop_map(|(scope, name, args)| Request::Query {
+        (scope(), text(), bytes(), at()).prop_map(|(scope, name, args, at)| Request::Query {
             scope,
             name,
-            args
+            args,
+            at
         }),
         option::of(scope()).prop_map(|scope| Request::Verify { scope }),
         Just(Request::Status),
@@ -271,7 +315,8 @@ fn status() -> impl Strategy<Value = StoreStatus> {
 }
 
 pub fn reply() -> impl Strategy<Value = Reply> {
-    let entry = (option::of(scope()), bytes()).prop_map(|(scope, record)| Entry { scope, record });
+    let entry = (option::of(scope()), any::<bool>(), bytes())
+        .prop_map(|(scope, replayed, record)| Entry { scope, replayed, record });
     let data = prop_oneof![
         any::<[u8; 16]>()
             .prop_map(|id| Reply::Welcome { store: StoreId(id), limits: Box::default() }),

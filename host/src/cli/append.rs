@@ -74,12 +74,10 @@ pub(crate) async fn run(global: &Global, args: AppendArgs, out: &mut Out) -> Res
     let connection = connect(global, Missing::Create).await?;
     let id = args.id.unwrap_or_else(|| connection.client.new_id());
     let append = Append {
-        scope: args.scope.clone(),
-        id,
         // Whoever names an id may have sent it before.
         repeated: args.id.is_some(),
         expected_head: args.expected_head.unwrap_or_default(),
-        proposals,
+        ..Append::new(args.scope.clone(), id, proposals)
     };
     let answer = connection.client.append(append).await?;
     let shown = match out.json() {

@@ -45,6 +45,7 @@ pub(crate) struct Page {
 #[derive(Serialize)]
 struct EntryOut<'a> {
     scope: Option<&'a ScopeName>,
+    replayed: bool,
     #[serde(with = "serde_bytes")]
     record: &'a [u8],
 }
@@ -90,7 +91,8 @@ impl Page {
             self.bytes = Vec::with_capacity(FIRST_BYTES.max(GAP + bytes));
             self.bytes.resize(GAP, 0);
         }
-        self.bytes = encode(std::mem::take(&mut self.bytes), &EntryOut { scope, record });
+        self.bytes =
+            encode(std::mem::take(&mut self.bytes), &EntryOut { scope, replayed: false, record });
         self.events += 1;
         self.place = Place { seq: view.seq(), position: view.position() };
         ControlFlow::Continue(())
@@ -155,7 +157,7 @@ mod tests {
                     let view = RecordView::parse(&record).unwrap();
                     let flow = page.add(&Limits::default(), 1_000, scope.as_ref(), view);
                     assert!(flow.is_continue());
-                    entries.push(Entry { scope: scope.clone(), record });
+                    entries.push(Entry { scope: scope.clone(), replayed: false, record });
                 }
                 let chunk = page.into_chunk(call);
                 let plain = ServerFrame { call, reply: Reply::Events(entries) };

@@ -8,7 +8,7 @@ use super::session::{Session, Streaming, decode};
 use super::skim;
 use super::uploads::Upload;
 use crate::engine::{Burst, Engine};
-use atomic_store_core::protocol::{ClientFrame, Reply, Request, RequestError};
+use atomic_store_core::protocol::{At, ClientFrame, Reply, Request, RequestError};
 use atomic_store_core::{Answer, Outcome, Position, ScopeName, Seq};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Requests {
             self.burst.append(append, &self.session.reply_to, call);
             return Ok(());
         }
-        if let Request::Query { scope, name, args } = request {
+        if let Request::Query { scope, name, args, at: At::Head } = request {
             self.burst.flush();
             self.answered = self.session.out.ready(self.started, true).await;
             self.started += 1;
@@ -95,19 +95,19 @@ impl Requests {
 
     fn other(&mut self, call: u64, request: Request) {
         match request {
-            Request::Subscribe { scope, after } => {
+            Request::Subscribe { scope, after, .. } => {
                 let place = Place { seq: after, position: Position(0) };
                 self.subscribe(call, Source::Scope(scope, Seq::MAX), place);
             }
-            Request::SubscribeOrder { after } => {
+            Request::SubscribeOrder { after, .. } => {
                 let place = Place { seq: Seq::ZERO, position: after };
                 self.subscribe(call, Source::Order, place);
             }
-            Request::Read { scope, after, through, limit } => {
+            Request::Read { scope, after, through, limit, .. } => {
                 let place = Place { seq: after, position: Position(0) };
                 self.read(call, Source::Scope(scope, through), place, limit);
             }
-            Request::ReadOrder { after, limit } => {
+            Request::ReadOrder { after, limit, .. } => {
                 let place = Place { seq: Seq::ZERO, position: after };
                 self.read(call, Source::Order, place, limit);
             }
@@ -208,7 +208,7 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::ShowScope { scope } => {
             engine.show_scope(&scope).map(Reply::Scope).map_err(|why| failed(&why))
         }
-        Request::ListScopes { prefix, after, limit } => {
+        Request::ListScopes { prefix, after, limit, .. } => {
             let page = engine.limits().page_events_max;
             let limit = usize::try_from(limit).unwrap_or(page).min(page);
             let scopes = engine.list_scopes(&prefix, &after, limit);

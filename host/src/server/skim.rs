@@ -5,7 +5,7 @@
 //! cap is refused at the price of its bytes.
 
 use atomic_store_core::record::KeyIn;
-use atomic_store_core::{AppendId, ContentType, ExpectedHead, Invalid, Limits};
+use atomic_store_core::{AppendId, ContentType, ExpectedHead, Invalid, Limits, Seq};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::fmt;
@@ -43,7 +43,21 @@ struct Skim<'a> {
     repeated: bool,
     expected_head: ExpectedHead,
     #[serde(borrow)]
+    condition: Option<ConditionSkim<'a>>,
+    dry_run: bool,
+    known: Seq,
+    #[serde(borrow)]
     proposals: Count<ProposalSkim<'a>>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the other fields are there to be skipped")]
+struct ConditionSkim<'a> {
+    since: Seq,
+    resolved: Count<Seq>,
+    #[serde(borrow)]
+    keys: Count<KeyIn<'a>>,
+    all: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +91,12 @@ trait Lists {
 impl Lists for ProposalSkim<'_> {
     fn lists(&self) -> [usize; 3] {
         [self.keys.count, self.triggers.count, self.metadata.count]
+    }
+}
+
+impl Lists for Seq {
+    fn lists(&self) -> [usize; 3] {
+        [0; 3]
     }
 }
 
@@ -126,13 +146,8 @@ mod tests {
     use atomic_store_core::{Append, Key, Proposal, ScopeName, codec};
 
     fn frame(proposals: Vec<Proposal>) -> Vec<u8> {
-        let append = Append {
-            scope: ScopeName::new("a").unwrap(),
-            id: AppendId::default(),
-            repeated: false,
-            expected_head: ExpectedHead::Any,
-            proposals,
-        };
+        let scope = ScopeName::new("a").unwrap();
+        let append = Append::new(scope, AppendId::default(), proposals);
         codec::encode(&ClientFrame { call: 7, request: Request::Append(append) }).unwrap()
     }
 

@@ -8,7 +8,7 @@ use atomic_store::log::MemoryLog;
 use atomic_store::server::{Server, ServerOptions};
 use atomic_store_client::{Address, Client, Options};
 use atomic_store_core::protocol::{ClientFrame, Reply, Request, ServerFrame, StoreId};
-use atomic_store_core::{Append, AppendId, ExpectedHead, Limits, Proposal, ScopeName};
+use atomic_store_core::{Append, AppendId, Limits, Proposal, ScopeName};
 use atomic_store_core::{codec, frame};
 use atomic_store_tests::ScriptedLoader;
 use std::os::unix::fs::PermissionsExt;
@@ -101,13 +101,7 @@ pub(crate) fn numbered(n: u64) -> Proposal {
 }
 
 pub(crate) fn append(scope_name: &str, id: u128, proposal: Proposal) -> Append {
-    Append {
-        scope: scope(scope_name),
-        id: AppendId(id.to_be_bytes()),
-        repeated: false,
-        expected_head: ExpectedHead::Any,
-        proposals: vec![proposal],
-    }
+    Append::new(scope(scope_name), AppendId(id.to_be_bytes()), vec![proposal])
 }
 
 /// A connection on which frames are made by hand.

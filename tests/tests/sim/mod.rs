@@ -142,7 +142,7 @@ impl Sim {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.rng.number().to_be_bytes());
         let proposals = ops.iter().map(|op| op.proposal()).collect();
-        let append = Append { scope, id: AppendId(id), repeated: false, expected_head, proposals };
+        let append = Append { expected_head, ..Append::new(scope, AppendId(id), proposals) };
         self.model.sent(append.clone());
         if self.rng.one_in(6) {
             // The client gave up a slow connection and asks on another, which is faster.
@@ -263,13 +263,8 @@ impl Sim {
         assert!(self.open.is_empty(), "seed {}: no answer after a failure", self.seed);
         self.calls += 1;
         let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
-        let append = Append {
-            scope: self.scopes[0].clone(),
-            id: AppendId([9; 16]),
-            repeated: false,
-            expected_head: ExpectedHead::Any,
-            proposals: vec![Op::Add(9).proposal()],
-        };
+        let proposals = vec![Op::Add(9).proposal()];
+        let append = Append::new(self.scopes[0].clone(), AppendId([9; 16]), proposals);
         self.engine.append(append, &to, self.calls);
         let Answer { outcome, .. } = self.inbox.answer(self.calls).unwrap();
         assert!(matches!(outcome, Outcome::ReadOnly { .. }), "seed {}: {outcome:?}", self.seed);

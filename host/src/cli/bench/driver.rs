@@ -8,7 +8,7 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use atomic_store::engine::{Burst, Engine, ReplyTo, State};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::{Answer, Append, AppendId, ExpectedHead, Outcome};
+use atomic_store_core::{Answer, Append, AppendId, Outcome};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -46,14 +46,10 @@ pub(super) fn drive(engine: &Engine, shape: &Shape, load: Load) -> Result<Point,
         let scope = slot % load.scopes;
         counts[scope] += 1;
         ids += 1;
-        let append = Append {
-            scope: scopes[scope].clone(),
-            // The store is new, so counting makes ids that nobody has used.
-            id: AppendId(ids.to_be_bytes()),
-            repeated: false,
-            expected_head: ExpectedHead::Any,
-            proposals: vec![shape.proposal(counts[scope])],
-        };
+        // The store is new, so counting makes ids that nobody has used.
+        let id = AppendId(ids.to_be_bytes());
+        let proposals = vec![shape.proposal(counts[scope])];
+        let append = Append::new(scopes[scope].clone(), id, proposals);
         burst.append(append, &to, slot as u64);
     };
     let (mut in_flight, mut answers) = (load.in_flight, Vec::new());

@@ -13,7 +13,7 @@ use super::summary::Summary;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use atomic_store_client::{Client, ClientError};
-use atomic_store_core::{Answer, Append, ExpectedHead, Outcome, ScopeName};
+use atomic_store_core::{Answer, Append, Outcome, ScopeName};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -184,12 +184,9 @@ async fn patiently(client: &Client, item: &Item) -> Result<Answer, ClientError> 
     loop {
         let answer = client
             .append(Append {
-                scope: item.scope.clone(),
-                id: item.id,
                 // An earlier run may have sent it.
                 repeated: true,
-                expected_head: ExpectedHead::Any,
-                proposals: vec![item.proposal.clone()],
+                ..Append::new(item.scope.clone(), item.id, vec![item.proposal.clone()])
             })
             .await?;
         let again = matches!(answer.outcome, Outcome::Overloaded(_) | Outcome::Unknown { .. });
