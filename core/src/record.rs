@@ -105,6 +105,18 @@ impl Record {
         self.0[POSITION].copy_from_slice(&position.0.to_be_bytes());
     }
 
+    /// A record that was encoded elsewhere, for example by the store that a scope comes from. Its place
+    /// here is not known yet. Nothing is checked against a hash.
+    ///
+    /// # Errors
+    /// As [`RecordView::parse`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        RecordView::parse(bytes)?;
+        let mut record = Record(bytes.to_vec());
+        record.set_position(Position(0));
+        Ok(record)
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -121,6 +133,14 @@ impl Record {
     #[must_use]
     pub fn hash(&self) -> Digest {
         digest(&self.0, HASH)
+    }
+}
+
+/// Writes a place in the order over all scopes into the bytes of a record, which a hash does not
+/// cover. Bytes that are too short to be a record stay as they are.
+pub fn place(record: &mut [u8], position: Position) {
+    if let Some(bytes) = record.get_mut(POSITION) {
+        bytes.copy_from_slice(&position.0.to_be_bytes());
     }
 }
 

@@ -130,10 +130,12 @@ impl Unit {
         Unit {
             scope,
             at: Seq::ZERO,
+            bytes: 0,
             records: Vec::new(),
             decision: None,
             snapshot: None,
             module: None,
+            change: None,
             host_ms: 0,
         }
     }

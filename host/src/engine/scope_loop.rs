@@ -16,7 +16,7 @@ use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
 use atomic_store_core::{
     Answer, Append, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Proposal, ScopeId,
-    ScopeName, Seq, chain,
+    ScopeName, Seq,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +36,8 @@ pub(crate) struct ScopeLoop {
 pub(crate) struct Loaded {
     pub(crate) head: Seq,
     pub(crate) hash: Digest,
+    /// Bytes of the records of its events.
+    pub(crate) bytes: u64,
     /// The store's time of the last event; times of a scope never fall.
     pub(crate) host_ms: u64,
     pub(crate) pending: Arc<Pending>,
@@ -55,8 +57,7 @@ struct Decided {
 
 impl ScopeLoop {
     pub(crate) fn new(name: &ScopeName) -> Self {
-        let hash = chain::genesis(name);
-        let row = ScopeRow { id: ScopeId(0), name: name.clone(), head: Seq::ZERO, hash };
+        let row = ScopeRow::empty(ScopeId(0), name.clone());
         ScopeLoop { row: Arc::new(row), loaded: None, handed: 0 }
     }
 
@@ -87,15 +88,17 @@ impl ScopeLoop {
         if append.repeated {
             shared.repeats.note(append.id);
         }
-        let at = self.advance(&append, &decided);
+        let (at, bytes_before) = self.advance(&append, &decided);
         let duplicate = matches!(decided.plan, Plan::Earlier { .. });
         let unit = Unit {
             scope: Arc::clone(&self.row),
             at,
+            bytes: bytes_before,
             records: decided.records,
             decision: (!duplicate).then_some((append.id, decided.decision)),
             snapshot: None,
             module: None,
+            change: None,
             host_ms: shared.clock.now_ms(),
         };
         self.handed += 1;
@@ -104,10 +107,13 @@ impl ScopeLoop {
     }
 
     /// Moves the head behind the decided events, and remembers them until they are durable. Returns
-    /// the head before.
-    fn advance(&mut self, append: &Append, decided: &Decided) -> Seq {
-        let Some(loaded) = &mut self.loaded else { return Seq::ZERO };
-        let at = loaded.head;
+    /// the head before, and the bytes.
+    fn advance(&mut self, append: &Append, decided: &Decided) -> (Seq, u64) {
+        let Some(loaded) = &mut self.loaded else { return (Seq::ZERO, 0) };
+        let (at, bytes) = (loaded.head, loaded.bytes);
+        for record in &decided.records {
+            loaded.bytes += record.as_bytes().len() as u64;
+        }
         if let Some(last) = decided.records.last() {
             let events = decided.records.len() as u64;
             loaded.head = at.plus(events);
@@ -118,7 +124,7 @@ impl ScopeLoop {
         let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
         let decision = (append.id, decided.decision.clone());
         loaded.pending.push(self.handed + 1, loaded.head, Some(decision), copies);
-        at
+        (at, bytes)
     }
 
     /// The order of checks: log readable, decided before, head as expected, a validator there, its
@@ -172,16 +178,14 @@ impl ScopeLoop {
         }
         let found = shared.log.scope(&self.row.name);
         let found = found.map_err(|error| shared.unreadable(&error))?;
-        self.row = Arc::new(found.unwrap_or_else(|| ScopeRow {
-            id: shared.log.new_scope_id(),
-            name: self.row.name.clone(),
-            head: Seq::ZERO,
-            hash: chain::genesis(&self.row.name),
+        self.row = Arc::new(found.unwrap_or_else(|| {
+            ScopeRow::empty(shared.log.new_scope_id(), self.row.name.clone())
         }));
         let (log, row) = (Arc::clone(&shared.log), Arc::clone(&self.row));
         self.loaded = Some(Loaded {
             head: self.row.head,
             hash: self.row.hash,
+            bytes: self.row.bytes,
             host_ms: 0,
             pending: Arc::new(Pending::new(log, row, self.row.head)),
             ruling: None,

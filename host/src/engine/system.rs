@@ -73,6 +73,7 @@ struct End {
     row: Arc<ScopeRow>,
     head: Seq,
     hash: Digest,
+    bytes: u64,
     host_ms: u64,
 }
 
@@ -84,12 +85,8 @@ impl SystemLog {
             head: Seq::ZERO,
             hash: chain::genesis(&name),
             host_ms: 0,
-            row: Arc::new(ScopeRow {
-                id: atomic_store_core::ScopeId(0),
-                hash: chain::genesis(&name),
-                head: Seq::ZERO,
-                name: name.clone(),
-            }),
+            bytes: 0,
+            row: Arc::new(ScopeRow::empty(atomic_store_core::ScopeId(0), name.clone())),
         };
         match log.scope(&name)? {
             None => {
@@ -122,6 +119,7 @@ impl SystemLog {
                 }
                 end.head = row.head;
                 end.hash = row.hash;
+                end.bytes = row.bytes;
                 end.row = Arc::new(row);
             }
         }
@@ -160,6 +158,8 @@ impl SystemLog {
         let hash = record.hash();
         let mut unit = Unit::bare(Arc::clone(&end.row));
         unit.at = end.head;
+        unit.bytes = end.bytes;
+        let bytes = end.bytes + record.as_bytes().len() as u64;
         unit.records = vec![record];
         unit.host_ms = shared.clock.now_ms();
         unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
@@ -167,7 +167,7 @@ impl SystemLog {
         shared.committer.hand(shared, &mut vec![Item::host(unit, done)]);
         pump();
         waiting.recv().map_err(|error| failed(&error))?.map_err(RequestError::Failed)?;
-        (end.head, end.hash, end.host_ms) = (seq, hash, host_ms);
+        (end.head, end.hash, end.bytes, end.host_ms) = (seq, hash, bytes, host_ms);
         shared.registry.fold(seq, event, component.map(|(rules, _)| rules));
         Ok(seq)
     }

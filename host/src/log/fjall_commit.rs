@@ -1,5 +1,6 @@
 //! Writes group commits: one batch, one sync.
 
+use super::fjall_past::{self, Changed, Sweep};
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
@@ -27,6 +28,7 @@ pub(super) struct Committer {
     /// Why nothing may be committed any more.
     pub(super) stopped: Option<String>,
     expiry: Expiry,
+    pub(super) sweep: Sweep,
     secret: [u8; 32],
     masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
@@ -47,6 +49,8 @@ pub(super) struct Done {
     pub(super) opened: BTreeSet<u32>,
     /// A bucket of decisions that is empty now.
     pub(super) closed: Option<u32>,
+    /// Pasts of scopes that are others now.
+    pub(super) changed: Changed,
 }
 
 impl Committer {
@@ -57,6 +61,7 @@ impl Committer {
             scopes,
             stopped: None,
             expiry: Expiry::default(),
+            sweep: Sweep::default(),
             secret,
             masks: vec![None; MASKS],
             heads: HashSet::new(),
@@ -80,7 +85,12 @@ impl Committer {
             OwnedWriteBatch::with_capacity(tree.db.clone(), room).durability(Some(mode));
         let mut opened = BTreeSet::new();
         self.events(tree, &mut batch, units);
-        let scopes = self.scopes + self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
+        self.heads.clear();
+        let (written, sweep) = (&mut self.heads, &mut self.sweep);
+        let (restored, changed) =
+            fjall_past::changes(tree, &mut batch, units, &group, written, sweep)?;
+        let new = self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
+        let scopes = self.scopes + restored + new;
         self.sides(tree, buckets, &mut batch, &mut opened, units)?;
         self.order(tree, &mut batch, &mut group, scopes).map_err(cannot_encode)?;
         let slice = 16 + 2 * units.len();
@@ -94,7 +104,7 @@ impl Committer {
             self.commits += 1;
             self.scopes = scopes;
         }
-        Ok(Done { opened, closed })
+        Ok(Done { opened, closed, changed })
     }
 
     /// The events, by scope: their keys are near each other then, and so are their places in the tree.
@@ -111,7 +121,7 @@ impl Committer {
     }
 
     /// Rows of `scopes` and `names`; says how many scopes are new. From the back, so that each scope
-    /// is written at most once.
+    /// is written at most once; not at all if a change of its past has written it.
     fn heads(
         &mut self,
         tree: &Tree,
@@ -119,14 +129,14 @@ impl Committer {
         units: &[Unit],
     ) -> Result<u64, CodecError> {
         let mut new = 0;
-        self.heads.clear();
-        for unit in units.iter().rev() {
+        for unit in units.iter().rev().filter(|unit| !unit.is_staged()) {
             let Some(last) = unit.records.last() else { continue };
             let head = unit.at.plus(unit.records.len() as u64);
             let first = unit.at.0 == 0;
             let crosses = unit.at.0 / HEAD_EVERY != head.0 / HEAD_EVERY;
             if (first || crosses) && self.heads.insert(unit.scope.id) {
-                let row = ScopeHead { id: unit.scope.id, head, hash: last.hash() };
+                let (id, bytes) = (unit.scope.id, unit.bytes + unit.record_bytes());
+                let row = ScopeHead { id, head, hash: last.hash(), bytes };
                 batch.insert(&tree.scopes, unit.scope.name.as_str(), row.encode()?);
             }
             if first {
@@ -259,6 +269,6 @@ fn keep_snapshot(
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
-fn cannot_encode(error: CodecError) -> CommitError {
+pub(super) fn cannot_encode(error: CodecError) -> CommitError {
     CommitError(format!("a row cannot be encoded: {error}"))
 }

@@ -59,6 +59,10 @@ impl FjallLog {
     fn write(&self, committer: &mut Committer, units: &mut [Unit]) -> Result<(), CommitError> {
         let oldest = self.alive.read().unwrap_or_else(PoisonError::into_inner).first().copied();
         let done = committer.commit(&self.tree, self.buckets, oldest, units)?;
+        if !done.changed.is_empty() {
+            // Before anything of it may be removed.
+            self.tree.past.set(done.changed);
+        }
         let Committer { commits, position, scopes, .. } = *committer;
         self.task.gauge.advance(Durable { commits, position });
         self.scope_count.store(scopes, Ordering::Relaxed);
@@ -90,6 +94,19 @@ impl EventLog for FjallLog {
         // The tree panics on some damage, for example when its numbers run out. That is an error
         // like any other: what was written is not known, so nothing is written after it.
         let result = catch_unwind(AssertUnwindSafe(|| self.write(&mut committer, units)))
+            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
+        if let Err(CommitError(why)) = &result {
+            committer.stopped = Some(format!("stopped by an earlier error: {why}"));
+        }
+        result
+    }
+
+    fn sweep(&self) -> Result<bool, CommitError> {
+        let mut committer = self.committer();
+        if let Some(why) = &committer.stopped {
+            return Err(CommitError(why.clone()));
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| committer.sweep.part(&self.tree)))
             .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
         if let Err(CommitError(why)) = &result {
             committer.stopped = Some(format!("stopped by an earlier error: {why}"));

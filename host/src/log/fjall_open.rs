@@ -9,6 +9,7 @@ use super::dir::{self, DataDir};
 use super::fjall_commit::Committer;
 use super::fjall_journal::{self, Bad, End};
 use super::fjall_log::FjallLog;
+use super::fjall_past;
 use super::fjall_read::Names;
 use super::fjall_tree::{Tree, open_error};
 use super::mark::{self, Mark, MarkError};
@@ -200,6 +201,7 @@ impl Found {
                 return Err(OpenError::Newer { found, supported: FORMAT });
             }
         }
+        fjall_past::load(tree, &view).map_err(damaged)?;
         let store = view.get(&tree.meta, "store").map_err(wrong)?;
         let store = store.and_then(|bytes| {
             let (id, secret) = bytes.split_first_chunk::<16>()?;
@@ -359,9 +361,15 @@ fn walk_tail(
     let row = view.get(&tree.scopes, name.as_str()).map_err(|e| refuse(e.to_string()))?;
     let row = row.ok_or_else(|| refuse(format!("the row of scope {name} is missing")))?;
     let row = ScopeHead::decode(&row).map_err(|why| refuse(format!("scope {name}: {why}")))?;
+    let floor = tree.past.floor(id, name);
     let before = Seq(first.0.saturating_sub(1));
-    let mut walk =
-        if row.head <= before { Walk::from(row.head, row.hash) } else { Walk::after(name, before) };
+    let mut walk = if before <= floor.seq {
+        Walk::from(floor.seq, floor.hash)
+    } else if row.head <= before {
+        Walk::from(row.head, row.hash)
+    } else {
+        Walk::after(name, before)
+    };
     let range = rows::event_key(id, walk.head().next())..=rows::event_key(id, Seq::MAX);
     for guard in view.range(&tree.events, range) {
         let record = guard.value().map_err(|e| refuse(e.to_string()))?;
@@ -391,11 +399,13 @@ fn assemble(
     let watch = Watch::start(task.clone(), found.durable).map_err(io)?;
     let Durable { commits, position } = found.durable;
     let scopes = found.rows.0;
+    let mut committer = Committer::new(position, commits, scopes, secret);
+    committer.sweep.queue.extend(tree.past.unswept());
     Ok(FjallLog {
         watch: Mutex::new(Some(watch)),
         tree,
         task,
-        committer: Mutex::new(Committer::new(position, commits, scopes, secret)),
+        committer: Mutex::new(committer),
         next_scope: AtomicU64::new(found.next_scope),
         scope_count: AtomicU64::new(scopes),
         secret,

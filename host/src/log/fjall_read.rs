@@ -75,29 +75,41 @@ impl Tree {
         name: &ScopeName,
         bytes: &[u8],
     ) -> Result<(ScopeRow, Option<Broken>), ReadError> {
-        let ScopeHead { id, head, hash } = ScopeHead::decode(bytes)
+        let ScopeHead { id, head, hash, bytes } = ScopeHead::decode(bytes)
             .map_err(|why| ReadError::DamagedIndex(format!("the row of scope {name}: {why}")))?;
-        let row = |head, hash| ScopeRow { id, name: name.clone(), head, hash };
-        let before = Seq(head.0.saturating_sub(1));
-        let mut walk = Walk::after(name, before);
-        let range = rows::event_key(id, head)..=rows::event_key(id, Seq::MAX);
+        let floor = self.past.floor(id, name);
+        let row = |head, hash, bytes| {
+            let name = name.clone();
+            ScopeRow { id, name, head, hash, floor, bytes }
+        };
+        // A row from before the deletion counts bytes that are gone.
+        let mut bytes = if head < floor.seq { 0 } else { bytes };
+        let before = Seq(head.0.saturating_sub(1)).max(floor.seq);
+        let mut walk = match before {
+            before if before == floor.seq => Walk::from(floor.seq, floor.hash),
+            before => Walk::after(name, before),
+        };
+        let range = rows::event_key(id, before.next())..=rows::event_key(id, Seq::MAX);
         for guard in view.range(&self.events, range) {
             let record = guard.value().map_err(read_error)?;
             let intact = (walk.head(), walk.hash());
             if let Err(found) = walk.step(&record) {
                 let (at, known) = intact;
-                return Ok((row(at, known.unwrap_or_default()), Some(found)));
+                return Ok((row(at, known.unwrap_or_default(), bytes), Some(found)));
             }
             if walk.head() == head && walk.hash() != Some(hash) {
-                return Ok((row(before, Digest::default()), Some(Broken::Link(head))));
+                return Ok((row(before, Digest::default(), bytes), Some(Broken::Link(head))));
+            }
+            if walk.head() > head {
+                bytes += record.len() as u64;
             }
         }
         if walk.head() < head {
             let found = self.last_before(view, id, head)?;
             let short = Broken::Short { expected: head, found };
-            return Ok((row(found, Digest::default()), Some(short)));
+            return Ok((row(found, Digest::default(), bytes), Some(short)));
         }
-        Ok((row(walk.head(), walk.hash().unwrap_or(hash)), None))
+        Ok((row(walk.head(), walk.hash().unwrap_or(hash), bytes), None))
     }
 
     fn last_before(
@@ -125,12 +137,24 @@ impl Tree {
         }
         let damaged =
             |seq: Seq, found| ReadError::Damaged { scope: scope.name.clone(), seq, found };
+        let (tree, mut copy) = (self.db.snapshot(), Vec::new());
+        let past = self.past.get(scope.id);
+        if let Some(floor) = past.map(|past| past.floor).filter(|floor| walk.head() < floor.seq) {
+            *walk = Walk::from(floor.seq, floor.hash);
+            if walk.head() >= through {
+                return Ok(());
+            }
+        }
         let range =
             rows::event_key(scope.id, walk.head().next())..=rows::event_key(scope.id, through);
-        for guard in self.db.snapshot().range(&self.events, range) {
+        for guard in tree.range(&self.events, range) {
             let record = guard.value().map_err(read_error)?;
             let expected = walk.head().next();
-            let view = walk.step(&record).map_err(|found| damaged(expected, found))?;
+            let record = match &past {
+                Some(past) => past.placed(&record, expected, &mut copy),
+                None => &record,
+            };
+            let view = walk.step(record).map_err(|found| damaged(expected, found))?;
             if each(view).is_break() {
                 return Ok(());
             }
@@ -212,10 +236,22 @@ impl Tree {
         mut position: Position,
         each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ReadError> {
+        let (past, mut copy) = (self.past.get(run.scope), Vec::new());
+        let gone = past.map_or(0, |past| (past.floor.seq.0 + 1).saturating_sub(run.first.0));
+        let gone = gone.min(run.count);
+        let run = Run { first: run.first.plus(gone), count: run.count - gone, ..run };
+        if run.count == 0 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        position = Position(position.0.saturating_add(gone));
         let mut walk = Walk::after(name, Seq(run.first.0.saturating_sub(1)));
         let damaged = |seq: Seq, found| ReadError::Damaged { scope: name.clone(), seq, found };
         let mut step = |record: &[u8]| {
             let expected = walk.head().next();
+            let record = match &past {
+                Some(past) => past.placed(record, expected, &mut copy),
+                None => record,
+            };
             let event = walk.step(record).map_err(|found| damaged(expected, found))?;
             if event.position() != position {
                 return Err(ReadError::DamagedIndex(format!(
@@ -277,8 +313,13 @@ impl Tree {
         rule: &Digest,
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
+        let floor = self.past.get(scope).map_or(Seq::ZERO, |past| past.floor.seq);
+        if through <= floor {
+            return Ok(None);
+        }
+        let oldest = if floor == Seq::ZERO { floor } else { floor.next() };
         let range =
-            rows::snapshot_key(scope, rule, Seq::ZERO)..=rows::snapshot_key(scope, rule, through);
+            rows::snapshot_key(scope, rule, oldest)..=rows::snapshot_key(scope, rule, through);
         for guard in self.db.snapshot().range(&self.snapshots, range).rev() {
             let (key, bytes) = guard.into_inner().map_err(read_error)?;
             match rows::decode_snapshot(&bytes) {

@@ -2,6 +2,7 @@
 
 use super::ReadError;
 use super::open::OpenError;
+use super::past::Pasts;
 use fjall::config::CompressionPolicy;
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
@@ -35,8 +36,12 @@ pub(super) struct Tree {
     pub(super) snapshots: Keyspace,
     /// digest -> component
     pub(super) modules: Keyspace,
+    /// scope id -> [`super::rows::Past`]
+    pub(super) pasts: Keyspace,
     /// word -> fact about the store
     pub(super) meta: Keyspace,
+    /// What `pasts` holds.
+    pub(super) past: Pasts,
 }
 
 impl Tree {
@@ -66,7 +71,9 @@ impl Tree {
             appends: db.keyspace("appends", || small().max_memtable_size(APPENDS_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
+            pasts: db.keyspace("pasts", small)?,
             meta: db.keyspace("meta", small)?,
+            past: Pasts::default(),
             db,
         })
     }

@@ -1,8 +1,8 @@
 //! What all logs do with the units of one group commit before they write them.
 
 use super::rows::Run;
-use super::{CommitError, Unit};
-use atomic_store_core::Position;
+use super::{Change, CommitError, Unit};
+use atomic_store_core::{Position, ScopeId};
 use atomic_store_core::record::RecordView;
 
 /// The units of one commit, seen as a whole.
@@ -16,15 +16,23 @@ pub(super) struct Group {
     pub(super) synced: bool,
     /// The latest of its times.
     pub(super) host_ms: u64,
+    /// Scopes that become visible, each with the position of its first event.
+    pub(super) published: Vec<(ScopeId, Position)>,
 }
 
 /// Checks that the records of each unit are numbered from its head on, and gives them the positions
 /// after `last`.
 pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, CommitError> {
-    let mut group =
-        Group { runs: Vec::with_capacity(units.len()), events: 0, synced: false, host_ms: 0 };
+    let mut group = Group {
+        runs: Vec::with_capacity(units.len()),
+        events: 0,
+        synced: false,
+        host_ms: 0,
+        published: Vec::new(),
+    };
     for unit in units {
         let mut seq = unit.at;
+        let staged = unit.is_staged();
         for record in &mut unit.records {
             seq = seq.next();
             let found = RecordView::parse(record.as_bytes()).map(|view| view.seq());
@@ -34,10 +42,14 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
                     "scope {scope}: event {seq} should have come, not {found:?}"
                 )));
             }
-            group.events += 1;
-            record.set_position(Position(last.0 + group.events));
+            if staged {
+                record.set_position(Position(0));
+            } else {
+                group.events += 1;
+                record.set_position(Position(last.0 + group.events));
+            }
         }
-        if seq > unit.at {
+        if seq > unit.at && !staged {
             let count = seq.0 - unit.at.0;
             match group.runs.last_mut() {
                 Some(run) if run.scope == unit.scope.id && run.last() == unit.at => {
@@ -46,8 +58,28 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
                 _ => group.runs.push(Run { scope: unit.scope.id, first: unit.at.next(), count }),
             }
         }
-        group.synced |= !unit.records.is_empty() || unit.module.is_some();
+        if let Some(Change::Publish(row)) = unit.change.as_deref()
+            && row.events() > 0
+        {
+            group.published.push((row.id, Position(last.0 + group.events + 1)));
+            let run = Run { scope: row.id, first: row.floor.seq.next(), count: row.events() };
+            group.runs.push(run);
+            group.events += run.count;
+        }
+        group.synced |= !unit.records.is_empty() || unit.module.is_some() || unit.change.is_some();
         group.host_ms = group.host_ms.max(unit.host_ms);
     }
     Ok(group)
+}
+
+impl Unit {
+    /// True if its records are kept unseen.
+    pub(super) fn is_staged(&self) -> bool {
+        self.change.as_deref() == Some(&Change::Stage)
+    }
+
+    /// Bytes of its records.
+    pub(super) fn record_bytes(&self) -> u64 {
+        self.records.iter().map(|record| record.as_bytes().len() as u64).sum()
+    }
 }

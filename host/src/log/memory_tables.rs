@@ -1,8 +1,9 @@
 //! The tables of a [`super::MemoryLog`]: what a journal of units adds up to.
 
 use super::rows::Buckets;
-use super::{CommitError, Decision, ScopeRow, Snapshot, Unit};
+use super::{Change, CommitError, Decision, ScopeRow, Snapshot, Unit};
 use atomic_store_core::chain::{Walk, genesis};
+use atomic_store_core::record;
 use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -13,10 +14,12 @@ use std::sync::Arc;
 pub(super) struct Stored {
     scope: Arc<ScopeRow>,
     at: Seq,
+    bytes: u64,
     records: Vec<Arc<[u8]>>,
     decision: Option<(AppendId, Decision)>,
     snapshot: Option<Snapshot>,
     module: Option<(Digest, Arc<[u8]>)>,
+    change: Option<Change>,
     host_ms: u64,
 }
 
@@ -25,10 +28,12 @@ impl Stored {
         Stored {
             scope: Arc::clone(&unit.scope),
             at: unit.at,
+            bytes: unit.bytes,
             records: unit.records.iter().map(|record| Arc::from(record.as_bytes())).collect(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.clone(),
             module: unit.module.clone(),
+            change: unit.change.as_deref().cloned(),
             host_ms: unit.host_ms,
         }
     }
@@ -37,17 +42,28 @@ impl Stored {
 #[derive(Debug)]
 struct Scope {
     row: ScopeRow,
+    /// The events after the floor.
     records: Vec<Arc<[u8]>>,
 }
 
-/// An event found by its position: its scope, its number, and its bytes if they are there.
-pub(super) type Ordered = (ScopeName, Seq, Option<Arc<[u8]>>);
+impl Scope {
+    /// Where an event stands among the records.
+    fn index(&self, seq: Seq) -> Option<usize> {
+        let after_floor = seq.0.checked_sub(self.row.floor.seq.0)?.checked_sub(1)?;
+        usize::try_from(after_floor).ok()
+    }
+}
+
+/// An event found by its position: that, its scope, its number, and its bytes if they are there.
+pub(super) type Ordered = (Position, ScopeName, Seq, Option<Arc<[u8]>>);
 
 /// What readers see.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     scopes: BTreeMap<ScopeName, Scope>,
     names: BTreeMap<ScopeId, ScopeName>,
+    /// Records on their way in, which nobody sees.
+    staged: BTreeMap<ScopeId, Vec<Arc<[u8]>>>,
     /// The event at position n + 1.
     order: Vec<(ScopeName, Seq)>,
     commits: u64,
@@ -59,9 +75,12 @@ pub(super) struct Tables {
 impl Tables {
     /// Checks that each unit continues its scope.
     pub(super) fn check(&self, units: &[Stored]) -> Result<(), CommitError> {
-        let mut heads: HashMap<&ScopeName, (Seq, Digest)> = HashMap::new();
+        let mut heads: HashMap<&ScopeName, (Seq, Digest, u64)> = HashMap::new();
         for unit in units.iter().filter(|unit| !unit.records.is_empty()) {
             let name = &unit.scope.name;
+            if unit.change == Some(Change::Stage) {
+                continue;
+            }
             let known = self.scopes.get(name);
             if known.is_some_and(|scope| scope.row.id != unit.scope.id)
                 || self.names.get(&unit.scope.id).is_some_and(|other| other != name)
@@ -69,9 +88,15 @@ impl Tables {
                 return Err(CommitError(format!("scope {name} does not have that number")));
             }
             let start = || {
-                known.map_or((Seq::ZERO, genesis(name)), |scope| (scope.row.head, scope.row.hash))
+                known.map_or((Seq::ZERO, genesis(name), 0), |scope| {
+                    (scope.row.head, scope.row.hash, scope.row.bytes)
+                })
             };
-            let (head, hash) = *heads.entry(name).or_insert_with(start);
+            let (head, hash, bytes) = *heads.entry(name).or_insert_with(start);
+            if bytes != unit.bytes {
+                let found = unit.bytes;
+                return Err(CommitError(format!("scope {name} has {bytes} bytes, not {found}")));
+            }
             if head != unit.at {
                 return Err(CommitError(format!("scope {name} is at {head}, not at {}", unit.at)));
             }
@@ -79,9 +104,34 @@ impl Tables {
             for record in &unit.records {
                 walk.step(record).map_err(|why| CommitError(format!("scope {name}: {why}")))?;
             }
-            heads.insert(name, (walk.head(), walk.hash().unwrap_or(hash)));
+            let bytes = bytes + total(&unit.records);
+            heads.insert(name, (walk.head(), walk.hash().unwrap_or(hash), bytes));
         }
-        Ok(())
+        units.iter().try_for_each(|unit| self.check_change(unit))
+    }
+
+    /// Checks that a change fits what is there.
+    fn check_change(&self, unit: &Stored) -> Result<(), CommitError> {
+        let wrong = |why: &str| Err(CommitError(format!("a change of a scope's past: {why}")));
+        match &unit.change {
+            Some(Change::Publish(row)) => {
+                let staged = self.staged.get(&row.id).map_or(&[][..], Vec::as_slice);
+                let mut walk = Walk::from(row.floor.seq, row.floor.hash);
+                let whole = staged.iter().all(|record| walk.step(record).is_ok());
+                if self.scopes.contains_key(&row.name) {
+                    return wrong("the scope is there already");
+                }
+                if !whole || walk.head() != row.head || total(staged) != row.bytes {
+                    return wrong("what was staged is not what is published");
+                }
+                Ok(())
+            }
+            Some(Change::Delete(row)) => match self.scopes.get(&row.name) {
+                Some(scope) if scope.row.id == row.id => Ok(()),
+                _ => wrong("there is no such scope to delete"),
+            },
+            Some(Change::Stage | Change::Discard(_)) | None => Ok(()),
+        }
     }
 
     /// Adds a group that passed the check.
@@ -90,7 +140,13 @@ impl Tables {
         let mut latest = 0;
         for unit in units {
             latest = latest.max(unit.host_ms);
+            if unit.change == Some(Change::Stage) {
+                let staged = self.staged.entry(unit.scope.id).or_default();
+                staged.extend(unit.records.iter().cloned());
+                continue;
+            }
             self.events(unit);
+            self.change(unit.change.as_ref());
             if let Some((id, decision)) = &unit.decision {
                 let bucket = self.decisions.entry(buckets.at(unit.host_ms)).or_default();
                 bucket.insert((unit.scope.name.clone(), *id), decision.clone());
@@ -118,12 +174,7 @@ impl Tables {
         }
         self.names.insert(unit.scope.id, name.clone());
         let scope = self.scopes.entry(name.clone()).or_insert_with(|| Scope {
-            row: ScopeRow {
-                id: unit.scope.id,
-                name: name.clone(),
-                head: Seq::ZERO,
-                hash: genesis(name),
-            },
+            row: ScopeRow::empty(unit.scope.id, name.clone()),
             records: Vec::new(),
         });
         let mut walk = Walk::from(scope.row.head, scope.row.hash);
@@ -136,6 +187,44 @@ impl Tables {
         }
         scope.row.head = walk.head();
         scope.row.hash = walk.hash().unwrap_or(scope.row.hash);
+        scope.row.bytes += total(&unit.records);
+    }
+
+    fn change(&mut self, change: Option<&Change>) {
+        match change {
+            Some(Change::Publish(row)) => {
+                let staged = self.staged.remove(&row.id).unwrap_or_default();
+                let mut records = Vec::with_capacity(staged.len());
+                for (seq, bytes) in (row.floor.seq.0 + 1..).zip(staged) {
+                    self.order.push((row.name.clone(), Seq(seq)));
+                    let mut bytes = bytes.to_vec();
+                    record::place(&mut bytes, self.position());
+                    records.push(Arc::from(bytes));
+                }
+                self.names.insert(row.id, row.name.clone());
+                self.scopes.insert(row.name.clone(), Scope { row: row.clone(), records });
+            }
+            Some(Change::Delete(row)) => {
+                if let Some(scope) = self.scopes.get_mut(&row.name) {
+                    scope.records.clear();
+                    scope.row.floor = super::Floor { seq: scope.row.head, hash: scope.row.hash };
+                    scope.row.bytes = 0;
+                }
+                self.snapshots.retain(|(id, _, _), _| *id != row.id);
+            }
+            Some(Change::Discard(id)) => drop(self.staged.remove(id)),
+            Some(Change::Stage) | None => {}
+        }
+    }
+
+    /// Drops what a crash left staged: nobody will publish it.
+    pub(super) fn drop_staged(&mut self) {
+        self.staged.clear();
+    }
+
+    /// How many scopes are on their way in.
+    pub(super) fn staged(&self) -> usize {
+        self.staged.len()
     }
 
     pub(super) fn position(&self) -> Position {
@@ -152,7 +241,9 @@ impl Tables {
 
     /// A number behind all that are in use.
     pub(super) fn next_scope(&self) -> u64 {
-        self.names.last_key_value().map_or(1, |(id, _)| id.0 + 1)
+        let named = self.names.last_key_value().map_or(0, |(id, _)| id.0);
+        let staged = self.staged.last_key_value().map_or(0, |(id, _)| id.0);
+        named.max(staged) + 1
     }
 
     pub(super) fn scope(&self, name: &ScopeName) -> Option<ScopeRow> {
@@ -162,7 +253,7 @@ impl Tables {
     /// The last event there is, if it is not the head.
     pub(super) fn short(&self, name: &ScopeName) -> Option<Seq> {
         let scope = self.scopes.get(name)?;
-        let last = Seq(scope.records.len() as u64);
+        let last = scope.row.floor.seq.plus(scope.records.len() as u64);
         (last < scope.row.head).then_some(last)
     }
 
@@ -184,18 +275,23 @@ impl Tables {
         at_most: usize,
     ) -> Vec<Arc<[u8]>> {
         let Some(scope) = self.scopes.get(name) else { return Vec::new() };
-        let skip = usize::try_from(from.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(skip) = scope.index(from) else { return Vec::new() };
         let count = usize::try_from(through.0 - from.0 + 1).unwrap_or(usize::MAX).min(at_most);
         scope.records.iter().skip(skip).take(count).cloned().collect()
     }
 
     pub(super) fn order(&self, after: Position, at_most: usize) -> Vec<Ordered> {
         let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
-        let find = |(name, seq): &(ScopeName, Seq)| {
+        let find = |(position, (name, seq)): (u64, &(ScopeName, Seq))| {
             let record = self.records(name, *seq, *seq, 1).pop();
-            (name.clone(), *seq, record)
+            (Position(position), name.clone(), *seq, record)
         };
-        self.order.iter().skip(skip).take(at_most).map(find).collect()
+        let places = (1..).zip(&self.order).skip(skip);
+        let deleted = |name: &ScopeName, seq: Seq| {
+            self.scopes.get(name).is_some_and(|scope| seq <= scope.row.floor.seq)
+        };
+        let there = places.filter(|(_, (name, seq))| !deleted(name, *seq));
+        there.take(at_most).map(find).collect()
     }
 
     pub(super) fn decision(
@@ -218,11 +314,12 @@ impl Tables {
     }
 
     pub(super) fn damage(&mut self, name: &ScopeName, seq: Seq) -> bool {
-        let index = usize::try_from(seq.0.wrapping_sub(1)).unwrap_or(usize::MAX);
         let scope = self.scopes.get_mut(name);
-        let Some(record) = scope.and_then(|scope| scope.records.get_mut(index)) else {
-            return false;
-        };
+        let record = scope.and_then(|scope| {
+            let index = scope.index(seq)?;
+            scope.records.get_mut(index)
+        });
+        let Some(record) = record else { return false };
         let mut bytes = record.to_vec();
         if let Some(last) = bytes.last_mut() {
             *last ^= 1;
@@ -232,13 +329,18 @@ impl Tables {
     }
 
     pub(super) fn lose(&mut self, name: &ScopeName, seq: Seq) -> bool {
-        let index = usize::try_from(seq.0.wrapping_sub(1)).unwrap_or(usize::MAX);
-        match self.scopes.get_mut(name) {
-            Some(scope) if index < scope.records.len() => {
+        let Some(scope) = self.scopes.get_mut(name) else { return false };
+        match scope.index(seq) {
+            Some(index) if index < scope.records.len() => {
                 scope.records.truncate(index);
                 true
             }
             _ => false,
         }
     }
+}
+
+/// Bytes of records.
+fn total(records: &[Arc<[u8]>]) -> u64 {
+    records.iter().map(|record| record.len() as u64).sum()
 }

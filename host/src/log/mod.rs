@@ -10,6 +10,7 @@ mod fjall_commit;
 mod fjall_journal;
 mod fjall_log;
 mod fjall_open;
+mod fjall_past;
 mod fjall_read;
 mod fjall_tree;
 mod group;
@@ -17,6 +18,7 @@ mod mark;
 mod memory;
 mod memory_tables;
 mod open;
+mod past;
 mod rows;
 mod watch;
 
@@ -24,8 +26,9 @@ pub use fjall_bare::{BareCommits, bare_group_commit};
 pub use fjall_log::FjallLog;
 pub use memory::{CommitFault, MemoryLog};
 pub use open::{Cut, OpenError, OpenOptions, OpenReport};
+pub use past::Change;
 
-use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
 use atomic_store_core::{AppendId, Digest, Outcome, Position, ScopeId, ScopeName, Seq};
@@ -47,6 +50,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// [`CommitError`]: any of the units may be durable or not. The log must not be written again.
     fn commit(&self, units: &mut [Unit]) -> Result<(), CommitError>;
+
+    /// Removes a bounded part of what was deleted or discarded; true if something was removed. Only
+    /// the committer calls it. What a crash leaves behind is removed after the next start.
+    ///
+    /// # Errors
+    /// [`CommitError`]. The log must not be written again.
+    fn sweep(&self) -> Result<bool, CommitError>;
 
     /// A number for a scope that is about to be written for the first time.
     fn new_scope_id(&self) -> ScopeId;
@@ -76,7 +86,8 @@ pub trait EventLog: Send + Sync + 'static {
     fn scope_count(&self) -> u64;
 
     /// Calls `each` with the events after the walk's head up to `through`, in order, each checked
-    /// by the walk, until it breaks or the log ends.
+    /// by the walk, until it breaks or the log ends. Over deleted events the walk goes on from the
+    /// floor.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] at the first event that does not fit.
@@ -89,7 +100,7 @@ pub trait EventLog: Send + Sync + 'static {
     ) -> Result<(), ReadError>;
 
     /// Calls `each` with the events of all scopes after a position, in order, until it breaks or
-    /// the log ends. Each event is checked against its own hash and number.
+    /// the log ends. Deleted events are left out. Each event is checked against its own hash and number.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] at the first event that does not fit.
@@ -110,7 +121,7 @@ pub trait EventLog: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError>;
 
-    /// The newest intact snapshot of a scope under a rule, at or before `through`.
+    /// The newest intact snapshot of a scope under a rule, at or before `through` and after the floor.
     ///
     /// # Errors
     /// [`ReadError`]. A snapshot that fails its checksum is skipped with a warning.
@@ -145,6 +156,54 @@ pub struct ScopeRow {
     pub head: Seq,
     /// The chain's hash at the head.
     pub hash: Digest,
+    /// Where its events begin.
+    pub floor: Floor,
+    /// Bytes of the records of its events.
+    pub bytes: u64,
+}
+
+/// Where the events of a scope begin: all up to this one were deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// The last deleted event; 0 if none was.
+    pub seq: Seq,
+    /// The chain's hash there. The first event after it links to this.
+    pub hash: Digest,
+}
+
+impl Floor {
+    /// The floor of a scope of which nothing was deleted.
+    #[must_use]
+    pub fn none(name: &ScopeName) -> Self {
+        Floor { seq: Seq::ZERO, hash: chain::genesis(name) }
+    }
+}
+
+impl ScopeRow {
+    /// A scope before its first event.
+    #[must_use]
+    pub fn empty(id: ScopeId, name: ScopeName) -> Self {
+        let floor = Floor::none(&name);
+        ScopeRow { id, name, head: Seq::ZERO, hash: floor.hash, floor, bytes: 0 }
+    }
+
+    /// How many events it has.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.head.0.saturating_sub(self.floor.seq.0)
+    }
+
+    /// Walks the events after `after`, or after the floor if those before it are asked for.
+    #[must_use]
+    pub fn walk_after(&self, after: Seq) -> Walk {
+        if after <= self.floor.seq {
+            Walk::from(self.floor.seq, self.floor.hash)
+        } else if after == self.head {
+            Walk::from(self.head, self.hash)
+        } else {
+            Walk::after(&self.name, after)
+        }
+    }
 }
 
 /// One append, decided: its events and the side records that must live or die with them.
@@ -154,6 +213,8 @@ pub struct Unit {
     pub scope: Arc<ScopeRow>,
     /// The scope's head before this unit. The log must be there; if not, nothing is committed.
     pub at: Seq,
+    /// Bytes of the records that the scope had before this unit. Used if it brings more.
+    pub bytes: u64,
     /// The events, numbered from `at` + 1. May be none.
     pub records: Vec<Record>,
     /// What to remember under which append id.
@@ -162,6 +223,8 @@ pub struct Unit {
     pub snapshot: Option<Snapshot>,
     /// A component to keep.
     pub module: Option<(Digest, Arc<[u8]>)>,
+    /// A change of the past of a scope.
+    pub change: Option<Box<Change>>,
     /// What the store's clock says, in milliseconds since 1970-01-01 UTC: by it decisions are
     /// forgotten. Not the time of the events, which never falls within a scope and so may be ahead.
     pub host_ms: u64,

@@ -3,7 +3,7 @@
 //! Keys are big-endian integers, so that their order as bytes is their order as numbers. Every value
 //! starts with a version byte and is decoded to its last byte.
 
-use super::{Decision, Snapshot};
+use super::{Decision, Floor, Snapshot};
 use atomic_store_core::codec::{self, CodecError};
 use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,34 @@ pub(super) struct ScopeHead {
     pub(super) head: Seq,
     /// The chain's hash there.
     pub(super) hash: Digest,
+    /// Bytes of the scope's records up to that head.
+    pub(super) bytes: u64,
 }
 
 impl ScopeHead {
+    pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode_versioned(VERSION, self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_versioned(VERSION, bytes)
+    }
+}
+
+/// What `pasts` holds under the number of a scope whose past is not plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Past {
+    /// Where its events begin; all before are gone.
+    pub(super) floor: Floor,
+    /// So far what is gone has been removed from the tree.
+    pub(super) swept: Seq,
+    /// The first and the last event that came from elsewhere, and the position of the first.
+    pub(super) restored: Option<(Seq, Seq, Position)>,
+    /// True as long as its events are on their way in and nobody sees them.
+    pub(super) staged: bool,
+}
+
+impl Past {
     pub(super) fn encode(&self) -> Result<Vec<u8>, CodecError> {
         codec::encode_versioned(VERSION, self)
     }

@@ -47,27 +47,33 @@ pub(crate) struct Writer {
     pub(crate) row: Arc<ScopeRow>,
     pub(crate) head: Seq,
     pub(crate) hash: Digest,
+    pub(crate) bytes: u64,
 }
 
 impl Writer {
     pub(crate) fn new(log: &dyn EventLog, text: &str) -> Self {
         let name = name(text);
         let hash = genesis(&name);
-        let row = ScopeRow { id: log.new_scope_id(), name, head: Seq::ZERO, hash };
-        Writer { row: Arc::new(row), head: Seq::ZERO, hash }
+        let row = ScopeRow::empty(log.new_scope_id(), name);
+        Writer { row: Arc::new(row), head: Seq::ZERO, hash, bytes: 0 }
     }
 
     /// Goes on where the log is.
     pub(crate) fn resume(log: &dyn EventLog, text: &str) -> Self {
         match log.scope(&name(text)).unwrap() {
-            Some(row) => Writer { head: row.head, hash: row.hash, row: Arc::new(row) },
+            Some(row) => Writer {
+                head: row.head,
+                hash: row.hash,
+                bytes: row.bytes,
+                row: Arc::new(row),
+            },
             None => Writer::new(log, text),
         }
     }
 
     /// A unit of these payloads, as one append.
     pub(crate) fn unit(&mut self, id: u64, payloads: &[&[u8]]) -> Unit {
-        let at = self.head;
+        let (at, bytes) = (self.head, self.bytes);
         let mut records = Vec::new();
         for payload in payloads {
             let seq = self.head.next();
@@ -88,6 +94,7 @@ impl Writer {
             let record = Record::encode(&self.hash, &body).unwrap();
             self.head = seq;
             self.hash = record.hash();
+            self.bytes += record.as_bytes().len() as u64;
             records.push(record);
         }
         let decision =
@@ -95,10 +102,12 @@ impl Writer {
         Unit {
             scope: Arc::clone(&self.row),
             at,
+            bytes,
             records,
             decision: Some((append_id(id), decision)),
             snapshot: None,
             module: None,
+            change: None,
             host_ms: NOW,
         }
     }
@@ -108,10 +117,12 @@ impl Writer {
         Unit {
             scope: Arc::clone(&self.row),
             at: self.head,
+            bytes: self.bytes,
             records: Vec::new(),
             decision: Some((append_id(id), decision)),
             snapshot: None,
             module: None,
+            change: None,
             host_ms: NOW,
         }
     }
