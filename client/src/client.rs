@@ -25,6 +25,7 @@ pub struct Client {
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) upload: tokio::sync::Mutex<()>,
+    pub(crate) restore: tokio::sync::Mutex<()>,
     ids: Ids,
 }
 
@@ -40,9 +41,9 @@ pub struct Loaded {
 }
 
 /// Sending it twice does no harm.
-const AGAIN: CallRules = CallRules { resend: true, link: None };
+pub(crate) const AGAIN: CallRules = CallRules { resend: true, link: None };
 /// Sent once; if the answer is lost the caller decides what to do.
-const ONCE: CallRules = CallRules { resend: false, link: None };
+pub(crate) const ONCE: CallRules = CallRules { resend: false, link: None };
 
 impl Client {
     /// Connects to a server. Must be called within a tokio runtime, which then serves the
@@ -77,8 +78,8 @@ impl Client {
         let reconnects = options.reconnect && address.is_some();
         let shared = Shared::new(wire.store, wire.limits.clone(), options, reconnects);
         tokio::spawn(connection::run(Arc::clone(&shared), wire, address));
-        let (upload, ids) = (tokio::sync::Mutex::new(()), Ids::new());
-        Client { handle: Arc::new(Handle { shared, upload, ids }) }
+        let (upload, restore) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
+        Client { handle: Arc::new(Handle { shared, upload, restore, ids: Ids::new() }) }
     }
 
     /// The identity of the store.

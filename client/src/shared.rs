@@ -268,7 +268,11 @@ impl State {
             }
             Slot::Stream(slot) if slot.cut => None,
             Slot::Stream(slot) => {
-                let last = !matches!(frame.reply, Reply::Events(_) | Reply::Progress { .. });
+                let more = matches!(
+                    frame.reply,
+                    Reply::Events(_) | Reply::Skipped { .. } | Reply::Progress { .. }
+                );
+                let last = !more;
                 slot.replies.push_back(frame.reply);
                 slot.bytes += bytes;
                 let waker = slot.waker.take();

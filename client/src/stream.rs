@@ -11,7 +11,7 @@ use crate::feed::{Feed, Next, unexpected};
 use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::{Ended, Entry, Replay, Reply, Request};
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Event, Filter, Position, ScopeName, Seq};
+use atomic_store_core::{Digest, Event, Filter, Position, ScopeName, Seq};
 use std::sync::Arc;
 use std::vec::IntoIter;
 use tokio::time::timeout;
@@ -35,6 +35,8 @@ struct Pages {
     handle: Arc<Handle>,
     feed: Option<Feed>,
     page: IntoIter<Entry>,
+    /// What the server said about deleted events since the last entry.
+    skipped: Option<(Seq, Digest)>,
     /// How many more are wanted; a subscription wants all and never ends.
     left: Option<u64>,
     finished: bool,
@@ -79,6 +81,12 @@ impl EventStream {
             Ok(entry) => entry,
             Err(why) => return Some(Err(why)),
         };
+        if let Some((through, hash)) = self.pages.skipped.take()
+            && through > self.walk.head()
+        {
+            // Events up to there were deleted; the chain goes on from their end.
+            self.walk = Walk::from(through, hash);
+        }
         let event = self.walk.step(&entry.record).and_then(|view| {
             let seq = view.seq();
             view.to_event().map_err(|why| Broken::Record { seq, why })
@@ -148,7 +156,8 @@ fn check(entry: Entry, after: Position) -> Result<(ScopeName, Event), String> {
 
 impl Pages {
     fn new(handle: Arc<Handle>, left: Option<u64>) -> Self {
-        Pages { handle, feed: None, page: Vec::new().into_iter(), left, finished: false }
+        let page = Vec::new().into_iter();
+        Pages { handle, feed: None, page, skipped: None, left, finished: false }
     }
 
     fn finish(&mut self) {
@@ -199,6 +208,7 @@ impl Pages {
         };
         match feed.next().await {
             Next::Reply(Reply::Events(page)) => self.page = page.into_iter(),
+            Next::Reply(Reply::Skipped { through, hash }) => self.skipped = Some((through, hash)),
             Next::Reply(Reply::Done) if self.left.is_some() => self.finish(),
             Next::Reply(Reply::Ended(Ended::Damaged { what })) => {
                 return Err(ClientError::Damaged { what });

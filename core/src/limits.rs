@@ -86,6 +86,12 @@ pub struct Limits {
     pub bindings_max: usize,
     /// Bytes of a binding's configuration. All bindings together fit into a frame. Default 4 KiB.
     pub config_bytes_max: usize,
+    /// Scopes that operators may have sealed at a time. Default 10,000.
+    pub sealed_scopes_max: usize,
+    /// Records of one part of a scope that is restored. Default 10,000.
+    pub restore_records_max: usize,
+    /// Bytes of one part of a scope that is restored, its records together. Default 4 MiB.
+    pub restore_bytes_max: usize,
     /// Fuel of one call. A validation takes about 1 thousand in C and 60 thousand in Go.
     /// Default 1,000,000,000, which is less than a second.
     pub call_fuel_max: u64,
@@ -163,6 +169,9 @@ impl Default for Limits {
             components_max: 1_000,
             bindings_max: 1_000,
             config_bytes_max: 4 * KIB,
+            sealed_scopes_max: 10_000,
+            restore_records_max: 10_000,
+            restore_bytes_max: 4 * MIB,
             call_fuel_max: 1_000_000_000,
             call_ms_max: 1_000,
             memory_bytes_max: 64 * MIB,
@@ -302,6 +311,15 @@ impl Limits {
     /// [`Invalid`] if it is too long.
     pub fn check_config(&self, config: Option<&[u8]>) -> Result<(), Invalid> {
         cap("config", "bytes", config.map_or(0, <[u8]>::len), self.config_bytes_max)
+    }
+
+    /// Checks one part of a scope that is restored.
+    ///
+    /// # Errors
+    /// [`Invalid`] if it has too many records or bytes.
+    pub fn check_restore(&self, records: usize, bytes: usize) -> Result<(), Invalid> {
+        cap("records", "records", records, self.restore_records_max)?;
+        cap("records", "bytes in all", bytes, self.restore_bytes_max)
     }
 
     /// Checks the size of a component.

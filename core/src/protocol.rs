@@ -247,7 +247,19 @@ pub enum Request {
         records: Vec<serde_bytes::ByteBuf>,
         /// True if these are the last.
         last: bool,
+        /// With the last: where the events come from, if the scope had another name there (Eventsrc
+        /// S29). The records are those of the new chain.
+        from: Option<Origin>,
     },
+}
+
+/// The scope that a restored one was renamed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its name.
+    pub scope: ScopeName,
+    /// The hash of its last event there.
+    pub hash: Digest,
 }
 
 /// Whether a read after some event also brings what effects touch (coherence C16, C17).
@@ -354,6 +366,14 @@ pub enum Reply {
         /// Events deleted.
         events: u64,
     },
+    /// To `Read` and `Subscribe`, before events: those up to this one were deleted, so the next one
+    /// need not follow what the reader had.
+    Skipped {
+        /// The last deleted event.
+        through: Seq,
+        /// The chain's hash at it.
+        hash: Digest,
+    },
 }
 
 /// What became of one batch of a what-if.
@@ -422,6 +442,20 @@ pub struct ScopeInfo {
     pub live: bool,
     /// Why it takes no appends, if so.
     pub sealed: Option<String>,
+    /// True if that is because its log is damaged. It cannot be unsealed then.
+    pub damaged: bool,
+    /// Events up to this one were deleted; 0 if none was. So it has `head - floor` events.
+    pub floor: Seq,
+    /// Bytes of the records of its events.
+    pub bytes: u64,
+}
+
+impl ScopeInfo {
+    /// How many events it has.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.head.0.saturating_sub(self.floor.0)
+    }
 }
 
 /// What a verification found.

@@ -94,7 +94,7 @@ impl Engine {
         Ok(())
     }
 
-    fn check_writable(&self) -> Result<(), RequestError> {
+    pub(crate) fn check_writable(&self) -> Result<(), RequestError> {
         if let Some(why) = self.shared.read_only() {
             return Err(RequestError::Failed(why));
         }
@@ -105,6 +105,7 @@ impl Engine {
     }
 }
 
-fn invalid(error: Invalid) -> RequestError {
+/// A broken rule, as the answer to a request.
+pub(crate) fn invalid(error: Invalid) -> RequestError {
     RequestError::Invalid { field: error.field, why: error.why }
 }

@@ -8,7 +8,7 @@ use super::feed::Feed;
 use super::mailbox::Cell;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
-use crate::log::{CommitError, Decision, EventLog, ScopeRow, Unit};
+use crate::log::{Change, CommitError, Decision, EventLog, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Seq};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const GATHER: Duration = Duration::from_micros(60);
 /// Above this the tree's own work per event rules, and waiting gains nothing.
 const GATHER_BELOW: usize = 128;
+/// While appends come without a pause, something is removed after so many turns.
+const SWEEP_EVERY: u32 = 32;
 
 /// What a loop hands over: a unit, and what to do once it is durable.
 pub(crate) struct Item {
@@ -69,6 +71,8 @@ pub(crate) struct Committer {
     wake: Condvar,
     waiting: AtomicUsize,
     stop: AtomicBool,
+    /// True while the log may have something to remove.
+    unswept: AtomicBool,
     /// True once its thread has ended, which it does under the lock of the queue.
     ended: AtomicBool,
     /// Empty vectors for the loops, so that handing over allocates nothing.
@@ -82,6 +86,7 @@ pub(crate) struct Desk {
     units: Vec<Unit>,
     thens: Vec<Then>,
     last_appends: usize,
+    turns: u32,
 }
 
 impl Item {
@@ -148,6 +153,8 @@ impl Committer {
             wake: Condvar::new(),
             waiting: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            // A crash may have left something.
+            unswept: AtomicBool::new(true),
             ended: AtomicBool::new(false),
             spare: Mutex::default(),
         }
@@ -206,12 +213,37 @@ impl Committer {
                     self.ended.store(true, Ordering::Relaxed);
                     return;
                 }
+                if self.unswept.load(Ordering::Relaxed) {
+                    drop(queue);
+                    self.sweep(shared);
+                    queue = self.lock();
+                    continue;
+                }
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             drop(queue);
             self.gather(desk.last_appends);
             self.turn(shared, &mut desk);
+            desk.turns = desk.turns.wrapping_add(1);
+            if desk.turns.is_multiple_of(SWEEP_EVERY) {
+                self.sweep(shared);
+            }
         }
+    }
+
+    /// Lets the log remove a part of what is gone; true if there was something. An error is like one
+    /// of a commit: nothing is written after it.
+    pub(crate) fn sweep(&self, shared: &Shared) -> bool {
+        if !self.unswept.load(Ordering::Relaxed) || shared.failure().is_some() {
+            self.unswept.store(false, Ordering::Relaxed);
+            return false;
+        }
+        let swept = std::panic::catch_unwind(AssertUnwindSafe(|| shared.log.sweep()));
+        match swept.unwrap_or_else(|_| Err(CommitError("the log panicked".to_owned()))) {
+            Ok(more) => self.unswept.store(more, Ordering::Relaxed),
+            Err(error) => shared.fail(&error.to_string()),
+        }
+        self.unswept.load(Ordering::Relaxed)
     }
 
     fn gather(&self, last: usize) {
@@ -282,6 +314,9 @@ fn commit(shared: &Shared, desk: &mut Desk) {
         shared.fail(why);
     } else {
         publish(&shared.feed, &*shared.log, &desk.units);
+        if desk.units.iter().any(|unit| unit.change.is_some()) {
+            shared.committer.unswept.store(true, Ordering::Relaxed);
+        }
     }
     for (unit, then) in desk.units.drain(..).zip(desk.thens.drain(..)) {
         then.finish(shared, &unit, result.as_ref().err());
@@ -289,10 +324,15 @@ fn commit(shared: &Shared, desk: &mut Desk) {
 }
 
 fn publish(feed: &Feed, log: &dyn EventLog, units: &[Unit]) {
-    let mut stored = units.iter().filter(|unit| !unit.records.is_empty()).peekable();
+    let seen = |unit: &&Unit| !unit.records.is_empty() && !unit.is_staged();
+    let mut stored = units.iter().filter(seen).peekable();
     if stored.peek().is_some() {
         let heads = stored.map(|unit| (&unit.scope.name, unit.at.plus(unit.records.len() as u64)));
-        feed.publish(log.position(), heads);
+        let restored = units.iter().filter_map(|unit| match unit.change.as_deref() {
+            Some(Change::Publish(row)) => Some((&row.name, row.head)),
+            _ => None,
+        });
+        feed.publish(log.position(), heads.chain(restored));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The engine as its callers see it: sessions, embedding programs and tests.
 
 use super::burst::Burst;
-use super::committer::Desk;
+use super::committer::{Desk, Item};
 use super::live::Live;
 use super::mailbox::{Letter, MAILBOX_FULL, Refused, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
@@ -10,15 +10,17 @@ use super::reply::ReplyTo;
 use super::shared::Shared;
 use super::system::{Component, SystemEvent, SystemLog};
 use crate::clock::Clock;
-use crate::log::{EventLog, ReadError, ScopeRow};
+use crate::log::{Change, EventLog, ReadError, ScopeRow, Unit};
 use crate::validator::Loader;
-use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::chain::Broken;
 use atomic_store_core::protocol::{RequestError, ScopeInfo, StoreId, StoreStatus};
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Answer, Append, Limits, Outcome, Overload, Position, ScopeName, Seq};
+use atomic_store_core::{
+    Answer, Append, Digest, Limits, Outcome, Overload, Position, ScopeId, ScopeName, Seq,
+};
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -252,6 +254,19 @@ impl Engine {
         result.inspect_err(|error| self.shared.sealed.note(error))
     }
 
+    /// Where the events of a scope begin, if not at the first: the last deleted one, and the chain's
+    /// hash at it. Costs nothing as long as nothing was deleted.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn floor(&self, scope: &ScopeName) -> Result<Option<(Seq, Digest)>, ReadError> {
+        if self.shared.registry.changes() == 0 {
+            return Ok(None);
+        }
+        let row = self.shared.log.scope(scope).inspect_err(|error| self.shared.sealed.note(error))?;
+        Ok(row.map(|row| row.floor).filter(|f| f.seq > Seq::ZERO).map(|f| (f.seq, f.hash)))
+    }
+
     /// Calls `each` with the durable events of all scopes after a position. Blocks on the disk.
     ///
     /// # Errors
@@ -305,13 +320,33 @@ impl Engine {
         Ok(rows.into_iter().map(|row| self.scope_info(row)).collect())
     }
 
-    fn scope_info(&self, row: ScopeRow) -> ScopeInfo {
+    /// The same for scopes whose loop is in memory (Atomic Store A14), whether they have events or
+    /// not. One that cannot be read is listed as empty, with what is wrong.
+    #[must_use]
+    pub fn list_live(&self, prefix: &str, after: &str, limit: usize) -> Vec<ScopeInfo> {
+        let row = |name: ScopeName| match self.shared.log.scope(&name) {
+            Ok(Some(row)) => row,
+            Ok(None) => ScopeRow::empty(ScopeId(0), name),
+            Err(error) => {
+                self.shared.sealed.note(&error);
+                ScopeRow::empty(ScopeId(0), name)
+            }
+        };
+        let names = self.shared.live.names(prefix, after, limit);
+        names.into_iter().map(|name| self.scope_info(row(name))).collect()
+    }
+
+    pub(crate) fn scope_info(&self, row: ScopeRow) -> ScopeInfo {
+        let damage = self.shared.sealed.why(&row.name);
         ScopeInfo {
             binding: self.shared.registry.binding(&row.name),
             live: self.shared.live.contains(&row.name),
-            sealed: self.shared.sealed.why(&row.name),
+            damaged: damage.is_some(),
+            sealed: damage.or_else(|| self.shared.registry.sealed(&row.name)),
             head: row.head,
             hash: row.hash,
+            floor: row.floor.seq,
+            bytes: row.bytes,
             name: row.name,
         }
     }
@@ -343,18 +378,40 @@ impl Engine {
         event: &SystemEvent,
         component: Option<Component>,
     ) -> Result<Seq, RequestError> {
-        let pump = || {
-            if self.runtime.pool.is_none() {
-                self.commit_turn();
-            }
-        };
-        self.system.append(&self.shared, event, component, &pump)
+        self.system.append(&self.shared, event, component, None, &|| self.pump())
+    }
+
+    /// Records an event of `$system` together with the change of a scope's past that it tells of.
+    pub(crate) fn record_change(
+        &self,
+        event: &SystemEvent,
+        change: Change,
+    ) -> Result<Seq, RequestError> {
+        self.system.append(&self.shared, event, None, Some(change), &|| self.pump())
+    }
+
+    /// Makes a unit of the host's own durable.
+    pub(crate) fn commit_alone(&self, unit: Unit) -> Result<(), RequestError> {
+        let (done, waiting) = mpsc::sync_channel(1);
+        self.shared.committer.hand(&self.shared, &mut vec![Item::host(unit, done)]);
+        self.pump();
+        let committed = waiting.recv().map_err(|error| RequestError::Failed(error.to_string()))?;
+        committed.map_err(RequestError::Failed)
+    }
+
+    /// Commits by hand if nobody else does.
+    fn pump(&self) {
+        if self.runtime.pool.is_none() {
+            self.commit_turn();
+        }
     }
 
     /// Commits what waits; false if nothing did. Only with [`Drive::Manual`].
     pub fn commit_turn(&self) -> bool {
         let mut desk = self.runtime.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.committer.turn(&self.shared, &mut desk)
+        let committed = self.shared.committer.turn(&self.shared, &mut desk);
+        let swept = self.shared.committer.sweep(&self.shared);
+        committed || swept
     }
 
     /// Takes no more appends, decides and commits what waits, saves the states, closes the log.
@@ -410,7 +467,7 @@ fn read_known(
     each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
 ) -> Result<(), ReadError> {
     let through = through.min(row.head);
-    let mut walk = Walk::after(&row.name, after);
+    let mut walk = row.walk_after(after);
     let mut stopped = false;
     log.read(row, &mut walk, through, &mut |view| {
         let flow = each(view);

@@ -65,6 +65,20 @@ impl Live {
         self.shard_of(name).by_name.contains_key(name)
     }
 
+    /// Names of scopes in memory that start with `prefix` and come after `after`, in order.
+    pub(crate) fn names(&self, prefix: &str, after: &str, limit: usize) -> Vec<ScopeName> {
+        let mut names = Vec::new();
+        for index in 0..SHARDS {
+            let shard = self.shard(index);
+            let wanted = shard.cells.iter().map(|cell| &cell.name);
+            let wanted = wanted.filter(|name| name.as_str().starts_with(prefix));
+            names.extend(wanted.filter(|name| name.as_str() > after).cloned());
+        }
+        names.sort_unstable();
+        names.truncate(limit);
+        names
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }

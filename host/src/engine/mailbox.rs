@@ -21,8 +21,9 @@ const TURN_MS: u64 = 2;
 pub(crate) struct Cell {
     pub(crate) name: ScopeName,
     mailbox: Mutex<Mailbox>,
-    /// Held while the loop runs; `scheduled` keeps a second thread from ever waiting for it.
-    body: Mutex<ScopeLoop>,
+    /// Held while the loop runs, until what it decided is handed on; `scheduled` keeps a second thread
+    /// from ever waiting for it. Whoever parks the loop waits once, for the end of a turn.
+    pub(super) body: Mutex<ScopeLoop>,
     /// Units of this scope that the committer has finished with.
     pub(crate) done: AtomicU64,
     /// When the loop last ran, in turns of the whole store: the coldest scope is evicted first.
@@ -30,12 +31,16 @@ pub(crate) struct Cell {
 }
 
 #[derive(Default)]
-struct Mailbox {
+pub(super) struct Mailbox {
     letters: VecDeque<Letter>,
     /// True from the first letter until the loop has seen an empty mailbox.
     scheduled: bool,
     /// True once the scope is evicted: senders must look for its successor.
-    closed: bool,
+    pub(super) closed: bool,
+    /// True while somebody else has the scope to themselves: mail waits.
+    pub(super) parked: bool,
+    /// True if the loop wanted to run while it was parked.
+    pub(super) missed: bool,
 }
 
 /// What a scope's loop is asked to do.
@@ -59,8 +64,8 @@ pub(crate) enum Refused {
 /// A scope that has mail. Run it once; one that is dropped instead leaves its scope without a loop.
 #[must_use]
 pub struct Work {
-    cell: Arc<Cell>,
-    shared: Arc<Shared>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Letter {
@@ -129,7 +134,13 @@ impl Cell {
         }
     }
 
-    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+    /// The next letter; none while the loop is parked.
+    fn next_letter(&self) -> Option<Letter> {
+        let mut mailbox = self.mailbox();
+        if mailbox.parked { None } else { mailbox.letters.pop_front() }
+    }
+
+    pub(super) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -147,21 +158,22 @@ impl Work {
         let Work { cell, shared } = &self;
         let mut items = shared.committer.spare_items();
         cell.last_turn.store(shared.next_turn(), Ordering::Relaxed);
-        let turn = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let mut body = cell.body.lock().unwrap_or_else(PoisonError::into_inner);
-            self.read_mail(&mut body, &mut items)
-        }));
-        let retire = turn.unwrap_or_else(|_| {
+        let mut body = cell.body.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = AssertUnwindSafe(|| self.read_mail(&mut body, &mut items));
+        let retire = std::panic::catch_unwind(turn).unwrap_or_else(|_| {
             // What the loop left behind cannot be trusted, and answers are lost with it.
             shared.fail("a scope loop panicked");
             false
         });
         shared.committer.hand(shared, &mut items);
+        drop(body);
         if retire && self.leave() {
             return;
         }
         let mut mailbox = cell.mailbox();
-        if mailbox.letters.is_empty() {
+        if mailbox.parked {
+            mailbox.missed = true;
+        } else if mailbox.letters.is_empty() {
             mailbox.scheduled = false;
         } else {
             drop(mailbox);
@@ -176,7 +188,7 @@ impl Work {
         // By the store's clock, which stands still in a simulation, so that its runs repeat.
         let (start, mut retire) = (shared.clock.now_ms(), false);
         for _ in 0..TURN_MAX {
-            let Some(letter) = cell.mailbox().letters.pop_front() else { break };
+            let Some(letter) = cell.next_letter() else { break };
             match letter {
                 Letter::Append { append, bytes, to, call } => {
                     body.append(shared, cell, append, bytes, to, call, items);
@@ -197,7 +209,7 @@ impl Work {
     /// Closes the mailbox and leaves the list of live scopes; false if mail has come.
     fn leave(&self) -> bool {
         let mut mailbox = self.cell.mailbox();
-        if !mailbox.letters.is_empty() {
+        if !mailbox.letters.is_empty() || mailbox.parked {
             return false;
         }
         mailbox.closed = true;

@@ -2,7 +2,7 @@
 
 use super::built_in::{AcceptAll, accept_all_digest};
 use super::system::SystemEvent;
-use crate::log::EventLog;
+use crate::log::{EventLog, Floor};
 use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
@@ -10,14 +10,16 @@ use atomic_store_core::{
 };
 use semver::{Version, VersionReq};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Loaded validators and bindings.
 pub(crate) struct Registry {
     state: RwLock<State>,
-    /// Rises with every change, so that loops notice without a lock.
+    /// Rises with every change of validators and bindings, so that loops notice without a lock.
     generation: AtomicU64,
+    /// How many scopes are sealed, so that loops pass by without a lock when none is.
+    sealed: AtomicUsize,
     loader: Arc<dyn Loader>,
     log: Arc<dyn EventLog>,
 }
@@ -26,6 +28,12 @@ pub(crate) struct Registry {
 struct State {
     entries: BTreeMap<Digest, Arc<Entry>>,
     bindings: BTreeMap<ScopePattern, Binding>,
+    /// Scopes that operators sealed, and why.
+    sealed: BTreeMap<ScopeName, String>,
+    /// Where the events of scopes begin that do not begin at the first.
+    floors: BTreeMap<ScopeName, Floor>,
+    /// Scopes deleted or restored so far.
+    changes: u64,
 }
 
 /// A loaded validator. It is compiled on first use: a start need not wait for rules that nobody
@@ -58,7 +66,8 @@ impl Registry {
             let entry = Entry { info, seq: Seq::ZERO, compiled };
             state.entries.insert(accept_all_digest(), Arc::new(entry));
         }
-        Registry { state: RwLock::new(state), generation: AtomicU64::new(1), loader, log }
+        let (generation, sealed) = (AtomicU64::new(1), AtomicUsize::new(0));
+        Registry { state: RwLock::new(state), generation, sealed, loader, log }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -87,9 +96,32 @@ impl Registry {
             SystemEvent::ScopeUnbound { pattern } => {
                 state.bindings.remove(pattern);
             }
+            other => {
+                state.fold_scope(other);
+                self.sealed.store(state.sealed.len(), Ordering::Release);
+                return;
+            }
         }
         drop(state);
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Why operators sealed a scope, if they did.
+    pub(crate) fn sealed(&self, scope: &ScopeName) -> Option<String> {
+        if self.sealed.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.read().sealed.get(scope).cloned()
+    }
+
+    /// Where `$system` says that the events of a scope begin.
+    pub(crate) fn floor(&self, scope: &ScopeName) -> Floor {
+        self.read().floors.get(scope).copied().unwrap_or_else(|| Floor::none(scope))
+    }
+
+    /// How many scopes were deleted or restored so far.
+    pub(crate) fn changes(&self) -> u64 {
+        self.read().changes
     }
 
     /// The rule of a scope: that of the most specific pattern.
@@ -177,6 +209,9 @@ impl Registry {
             SystemEvent::ScopeBound { pattern, .. } if !self.has_binding(pattern) => {
                 room("bindings", self.read().bindings.len(), limits.bindings_max)
             }
+            SystemEvent::ScopeSealed { scope, .. } if self.sealed(scope).is_none() => {
+                room("sealed scopes", self.sealed.load(Ordering::Acquire), limits.sealed_scopes_max)
+            }
             _ => Ok(()),
         }
     }
@@ -212,6 +247,26 @@ impl Registry {
             None => Err(RequestError::NotFound(format!(
                 "no validator {which} is loaded; see: atomic-store validator list"
             ))),
+        }
+    }
+}
+
+impl State {
+    /// Folds what happened to a scope as a whole.
+    fn fold_scope(&mut self, event: &SystemEvent) {
+        match event {
+            SystemEvent::ScopeSealed { scope, why } => {
+                self.sealed.insert(scope.clone(), why.clone());
+            }
+            SystemEvent::ScopeUnsealed { scope } => drop(self.sealed.remove(scope)),
+            SystemEvent::ScopeDeleted { scope, through: seq, hash }
+            | SystemEvent::ScopeRestored { scope, after: seq, previous: hash, .. } => {
+                self.changes += 1;
+                if *seq > Seq::ZERO {
+                    self.floors.insert(scope.clone(), Floor { seq: *seq, hash: *hash });
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -143,6 +143,11 @@ impl ScopeLoop {
             let plan = Plan::Earlier { id, decision: decision.clone(), row };
             return Ok(Decided { records: Vec::new(), decision, plan, host_ms: loaded.host_ms });
         }
+        if let Some(why) = shared.registry.sealed(&self.row.name) {
+            let name = &self.row.name;
+            let why = format!("{name} is sealed: {why}; atomic-store scope unseal {name} opens it");
+            return Err(Outcome::ReadOnly { why });
+        }
         let host_ms = shared.clock.now_ms().max(loaded.host_ms);
         if let ExpectedHead::Exactly(expected) = append.expected_head
             && expected != loaded.head
@@ -193,6 +198,23 @@ impl ScopeLoop {
             unsaved: 0,
         });
         Ok(())
+    }
+
+    /// Where the scope stands, decided but not durable events included.
+    pub(crate) fn stand(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+    ) -> Result<ScopeRow, Outcome> {
+        self.load(shared, cell)?;
+        let loaded = self.loaded.as_ref().ok_or_else(unloaded)?;
+        let (head, hash, bytes) = (loaded.head, loaded.hash, loaded.bytes);
+        Ok(ScopeRow { head, hash, bytes, ..ScopeRow::clone(&self.row) })
+    }
+
+    /// Drops what is known of the scope, which somebody else has changed.
+    pub(crate) fn forget(&mut self) {
+        self.loaded = None;
     }
 
     /// Answers a question from the state.

@@ -10,6 +10,7 @@ use super::repeats::Repeats;
 use crate::clock::Clock;
 use crate::log::{Decision, EventLog, ReadError, ScopeRow};
 use atomic_store_core::chain::Walk;
+use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
     Answer, AppendId, Committed, Digest, Limits, Outcome, Overload, Place, ScopeName, Seq,
 };
@@ -119,10 +120,27 @@ impl Shared {
         Outcome::ReadOnly { why: error.to_string() }
     }
 
+    /// The same for calls that are not appends.
+    pub(crate) fn read_refusal(&self, error: &ReadError) -> RequestError {
+        self.sealed.note(error);
+        match error {
+            ReadError::Storage(_) => RequestError::Failed(error.to_string()),
+            _ => RequestError::Damaged(error.to_string()),
+        }
+    }
+
     /// The answer to an append that had been decided before; its events are durable.
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
             Decision::Nothing(outcome) => outcome,
+            Decision::Committed { first, last, .. } if first <= row.floor.seq => {
+                let why = format!(
+                    "this append was committed as events {first} to {last} of {}, which were deleted \
+                     since; to append anew, use a new id",
+                    row.name
+                );
+                Outcome::Invalid { field: "id".to_owned(), why }
+            }
             Decision::Committed { first, last, reason, meta } => {
                 let first = self.place(row, id, first);
                 match first.and_then(|first| Ok((first, self.place(row, id, last)?))) {

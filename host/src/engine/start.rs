@@ -111,7 +111,7 @@ impl Loaded {
                 }
             }
         }
-        self.fold(self.instance(row, ruling, None)?, Walk::from_start(&row.name), 0)
+        self.fold(self.instance(row, ruling, None)?, row.walk_after(Seq::ZERO), 0)
     }
 
     /// True if the snapshot's event is the one that stands there now. It is not if the log was

@@ -3,7 +3,7 @@
 use super::committer::Item;
 use super::registry::Registry;
 use super::shared::Shared;
-use crate::log::{EventLog, ReadError, ScopeRow, Unit};
+use crate::log::{Change, EventLog, ReadError, ScopeRow, Unit};
 use crate::validator::Rules;
 use atomic_store_core::chain::{self, Walk};
 use atomic_store_core::protocol::RequestError;
@@ -23,6 +23,32 @@ pub(crate) enum SystemEvent {
     ScopeBound { pattern: ScopePattern, validator: Digest, config: Option<ConfigText> },
     /// No validator of this pattern any more.
     ScopeUnbound { pattern: ScopePattern },
+    /// A scope takes no appends any more.
+    ScopeSealed { scope: ScopeName, why: String },
+    /// It takes appends again.
+    ScopeUnsealed { scope: ScopeName },
+    /// The events of a scope are gone up to this one, in the same commit.
+    ScopeDeleted { scope: ScopeName, through: Seq, hash: Digest },
+    /// The events of a scope came from elsewhere, in the same commit.
+    ScopeRestored {
+        scope: ScopeName,
+        /// Events up to this one had been deleted there, and the chain's hash at it.
+        after: Seq,
+        previous: Digest,
+        head: Seq,
+        hash: Digest,
+        events: u64,
+        /// Where from, if the scope had another name there and so another chain.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        from: Option<RestoredFrom>,
+    },
+}
+
+/// The scope that a restored one was renamed from, and its hash at its head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestoredFrom {
+    pub(crate) scope: ScopeName,
+    pub(crate) hash: Digest,
 }
 
 /// A component that was just admitted: what it compiled to, and its bytes.
@@ -60,6 +86,10 @@ impl SystemEvent {
             SystemEvent::ValidatorLoaded(_) => "validator-loaded",
             SystemEvent::ScopeBound { .. } => "scope-bound",
             SystemEvent::ScopeUnbound { .. } => "scope-unbound",
+            SystemEvent::ScopeSealed { .. } => "scope-sealed",
+            SystemEvent::ScopeUnsealed { .. } => "scope-unsealed",
+            SystemEvent::ScopeDeleted { .. } => "scope-deleted",
+            SystemEvent::ScopeRestored { .. } => "scope-restored",
         }
     }
 }
@@ -133,6 +163,7 @@ impl SystemLog {
         shared: &Shared,
         event: &SystemEvent,
         component: Option<Component>,
+        change: Option<Change>,
         pump: &dyn Fn(),
     ) -> Result<Seq, RequestError> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +194,7 @@ impl SystemLog {
         unit.records = vec![record];
         unit.host_ms = shared.clock.now_ms();
         unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
+        unit.change = change.map(Box::new);
         let (done, waiting) = mpsc::sync_channel(1);
         shared.committer.hand(shared, &mut vec![Item::host(unit, done)]);
         pump();

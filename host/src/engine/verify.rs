@@ -3,7 +3,7 @@
 
 use super::handle::Engine;
 use crate::log::{ReadError, ScopeRow};
-use atomic_store_core::chain::{Broken, Walk};
+use atomic_store_core::chain::Broken;
 use atomic_store_core::protocol::VerifyReport;
 use atomic_store_core::{Position, ScopeName, Seq};
 use std::ops::ControlFlow;
@@ -52,6 +52,7 @@ impl Run<'_> {
         let log = &self.engine.shared.log;
         self.of = log.scope_count();
         let end = log.position();
+        let changes = self.engine.shared.registry.changes();
         let mut after = String::new();
         loop {
             let page = match log.scopes("", &after, PAGE) {
@@ -66,11 +67,12 @@ impl Run<'_> {
                 }
             }
         }
-        self.order(end)
+        self.order(end, changes)
     }
 
     fn scope(&mut self, row: &ScopeRow) -> Result<ControlFlow<()>, ReadError> {
-        let mut walk = Walk::from_start(&row.name);
+        let mut walk = row.walk_after(Seq::ZERO);
+        let before = self.report.bytes;
         let mut stopped = ControlFlow::Continue(());
         let (report, progress) = (&mut self.report, &mut self.progress);
         let of = self.of;
@@ -88,6 +90,8 @@ impl Run<'_> {
             let found = Broken::Short { expected: row.head, found: walk.head() };
             let (scope, seq) = (row.name.clone(), walk.head().next());
             self.damage(ReadError::Damaged { scope, seq, found })?;
+        } else if stopped.is_continue() {
+            self.scope_as_recorded(row, self.report.bytes - before)?;
         }
         self.report.scopes += 1;
         if stopped.is_continue() {
@@ -96,8 +100,35 @@ impl Run<'_> {
         Ok(stopped)
     }
 
-    /// Every event has one place in the common order, and places rise.
-    fn order(&mut self, end: Position) -> Result<(), ReadError> {
+    /// The scope begins where `$system` says, and has as many bytes as its row says.
+    fn scope_as_recorded(&mut self, row: &ScopeRow, bytes: u64) -> Result<(), ReadError> {
+        let recorded = self.engine.shared.registry.floor(&row.name);
+        if bytes == row.bytes && recorded == row.floor {
+            return Ok(());
+        }
+        // It may have been deleted while it was read.
+        match self.engine.shared.log.scope(&row.name) {
+            Ok(Some(now)) if now.floor == row.floor => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return self.damage(error),
+        }
+        let name = &row.name;
+        if bytes != row.bytes {
+            self.line(format!("scope {name}: its row says {} bytes, not {bytes}", row.bytes));
+        }
+        if recorded != row.floor && self.engine.shared.registry.floor(name) == recorded {
+            let (said, found) = (recorded.seq, row.floor.seq);
+            self.line(format!(
+                "scope {name}: it begins after event {found}, but $system says after event {said}, or \
+                 with another hash"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Every event has one place in the common order, and places rise. Whether all are there cannot
+    /// be told if scopes came or went since `changes`.
+    fn order(&mut self, end: Position, changes: u64) -> Result<(), ReadError> {
         let mut last = Position(0);
         let mut events: u64 = 0;
         let (mut problem, mut stopped) = (None, ControlFlow::Continue(()));
@@ -128,7 +159,11 @@ impl Run<'_> {
         }
         if let Some(problem) = problem {
             self.line(format!("the order over all scopes: {problem}"));
-        } else if self.report.damage.is_empty() && events < self.report.events && last < end {
+        } else if self.engine.shared.registry.changes() == changes
+            && self.report.damage.is_empty()
+            && events < self.report.events
+            && last < end
+        {
             let (found, all) = (events, self.report.events);
             self.line(format!("the order over all scopes holds {found} of {all} events"));
         }

@@ -74,7 +74,8 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
 
 impl Unit {
     /// True if its records are kept unseen.
-    pub(super) fn is_staged(&self) -> bool {
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
         self.change.as_deref() == Some(&Change::Stage)
     }
 

@@ -7,9 +7,10 @@
 use super::hub::blocking;
 use super::page::{Page, Place, Source};
 use super::session::{Phase, Session, Streaming};
+use crate::engine::Engine;
 use crate::log::ReadError;
-use atomic_store_core::Seq;
 use atomic_store_core::protocol::{Ended, Reply, RequestError};
+use atomic_store_core::{Digest, Seq};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -159,17 +160,29 @@ impl Feed {
             } => permit?,
         };
         let (session, source, place) = (Arc::clone(&self.session), self.source.clone(), self.place);
-        let read = move || Page::read(session.engine(), &source, place, limit);
+        let read = move || loop {
+            let gone = skipped(session.engine(), &source, place)?;
+            let start = gone.map_or(place, |(through, _)| Place { seq: through, ..place });
+            let page = Page::read(session.engine(), &source, start, limit)?;
+            // If the scope was deleted while the page was read, the reader must hear of it first.
+            if skipped(session.engine(), &source, place)? == gone {
+                return Ok((gone, page));
+            }
+        };
         let page = tokio::select! {
             stop = self.stream.stopped() => return Err(stop.into()),
             page = blocking(&self.session.hub.reads, read) => page.ok_or(Stop::Lost)?,
         };
-        let page = page.map_err(Stop::Failed)?;
-        Ok(Ready { events: page.events, full: page.full, page, permit })
+        let (skipped, page) = page.map_err(Stop::Failed)?;
+        Ok(Ready { events: page.events, full: page.full, skipped, page, permit })
     }
 
     fn send(&mut self, ready: Ready) {
-        let Ready { page, mut permit, .. } = ready;
+        let Ready { page, mut permit, skipped, .. } = ready;
+        if let Some((through, hash)) = skipped {
+            self.place.seq = through;
+            self.stream.push(&Reply::Skipped { through, hash });
+        }
         if page.events == 0 {
             return;
         }
@@ -187,8 +200,25 @@ impl Feed {
 struct Ready {
     events: u64,
     full: bool,
+    /// What the reader should hear before the page: events up to this one were deleted.
+    skipped: Option<(Seq, Digest)>,
     page: Page,
     permit: OwnedSemaphorePermit,
+}
+
+/// The floor of the scope, if the reader stands before it.
+fn skipped(
+    engine: &Engine,
+    source: &Source,
+    place: Place,
+) -> Result<Option<(Seq, Digest)>, ReadError> {
+    match source {
+        Source::Order => Ok(None),
+        Source::Scope(scope, through) => {
+            let floor = engine.floor(scope)?.filter(|(seq, _)| place.seq < *seq);
+            Ok(floor.filter(|(seq, _)| seq <= through))
+        }
+    }
 }
 
 impl From<Phase> for Stop {

@@ -12,6 +12,8 @@ const TASKS: usize = 16;
 const VERIFICATIONS: usize = 2;
 /// Components on their way in at the same time, each up to the cap in memory.
 const UPLOADS: usize = 4;
+/// Scopes on their way in at the same time.
+const RESTORES: usize = 4;
 
 /// What all sessions of a server share.
 pub(crate) struct Hub {
@@ -22,6 +24,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: Semaphore,
     pub(crate) verifications: Semaphore,
     pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) restores: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -33,6 +36,7 @@ impl Hub {
             tasks: Semaphore::new(TASKS),
             verifications: Semaphore::new(VERIFICATIONS),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            restores: Arc::new(Semaphore::new(RESTORES)),
         })
     }
 }

@@ -11,6 +11,7 @@ mod listener;
 mod out;
 mod page;
 mod requests;
+mod restores;
 mod serve;
 mod session;
 mod skim;

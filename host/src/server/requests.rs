@@ -4,6 +4,7 @@
 use super::feed::{Feed, failed, lost};
 use super::hub::blocking;
 use super::page::{Place, Source};
+use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::skim;
 use super::uploads::Upload;
@@ -25,6 +26,7 @@ pub(crate) struct Requests {
     /// Appends of one read wake their loops together.
     burst: Burst,
     upload: Upload,
+    restores: Restores,
     started: u64,
     /// As many were answered when last looked.
     answered: u64,
@@ -35,8 +37,8 @@ impl Requests {
     pub(crate) fn new(session: Arc<Session>) -> Self {
         let calls_max = session.limits().session_calls_max.max(1) as u64;
         let burst = session.engine().burst();
-        let upload = Upload::default();
-        Requests { session, burst, upload, started: 0, answered: 0, calls_max }
+        let (upload, restores) = (Upload::default(), Restores::default());
+        Requests { session, burst, upload, restores, started: 0, answered: 0, calls_max }
     }
 
     /// How many calls were taken.
@@ -70,6 +72,13 @@ impl Requests {
             let (field, why) = (invalid.field, invalid.why);
             let answer = Answer { outcome: Outcome::Invalid { field, why }, duplicate: false };
             self.session.out.reply(call, &Reply::Answer(answer));
+            return Ok(());
+        }
+        if body.len() > SKIM_BYTES
+            && let Some((call, why)) = restores::too_much(body, self.session.limits())
+        {
+            self.started += 1;
+            self.session.out.reply(call, &Reply::Error(why));
             return Ok(());
         }
         let ClientFrame { call, request } = decode(body)?;
@@ -117,6 +126,11 @@ impl Requests {
                 self.session.cancel(stream, call);
             }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
+            Request::RestoreScope { scope, records, last, from } => {
+                let (restores, hub) = (self.restores.clone(), Arc::clone(&self.session.hub));
+                let part = Part { scope, records, last, from };
+                self.task(call, move |_| restores.part(&hub, part));
+            }
             other => self.task(call, |engine| answer(engine, other)),
         }
     }
@@ -208,9 +222,12 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::ShowScope { scope } => {
             engine.show_scope(&scope).map(Reply::Scope).map_err(|why| failed(&why))
         }
-        Request::ListScopes { prefix, after, limit, .. } => {
+        Request::ListScopes { live, prefix, after, limit } => {
             let page = engine.limits().page_events_max;
             let limit = usize::try_from(limit).unwrap_or(page).min(page);
+            if live {
+                return Ok(Reply::Scopes(engine.list_live(&prefix, &after, limit)));
+            }
             let scopes = engine.list_scopes(&prefix, &after, limit);
             scopes.map(Reply::Scopes).map_err(|why| failed(&why))
         }
@@ -226,6 +243,11 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             engine.bind(pattern, &validator, config).map(Reply::Bound)
         }
         Request::Unbind { pattern } => engine.unbind(&pattern).map(|()| Reply::Done),
+        Request::SealScope { scope, why } => engine.seal_scope(&scope, &why).map(|()| Reply::Done),
+        Request::UnsealScope { scope } => engine.unseal_scope(&scope).map(|()| Reply::Done),
+        Request::DeleteScope { scope, head } => {
+            engine.delete_scope(&scope, head).map(|events| Reply::Deleted { events })
+        }
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());
