@@ -1,5 +1,7 @@
 //! What is proposed, and what is stored.
 
+use crate::codec::CodecError;
+use crate::record::{Body, Record};
 use crate::{AppendId, Digest, Position, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -164,6 +166,28 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event as a record, hashed anew after `self.previous`; its position is left out.
+    ///
+    /// # Errors
+    /// None in practice: every event can be encoded.
+    pub fn to_record(&self) -> Result<Record, CodecError> {
+        let body = Body {
+            seq: self.seq,
+            kind: self.kind.as_str(),
+            content_type: self.content_type.clone(),
+            payload: self.payload.as_slice(),
+            keys: self.keys.as_slice(),
+            triggers: self.triggers.as_slice(),
+            metadata: self.metadata.as_slice(),
+            caller_ms: self.caller_ms,
+            host_ms: self.host_ms,
+            append_id: self.append_id,
+            validator: self.validator,
+            binding: self.binding,
+        };
+        Record::encode(&self.previous, &body)
+    }
+
     /// True if it fired triggers: it has some, and is about no key.
     #[must_use]
     pub fn is_effect(&self) -> bool {

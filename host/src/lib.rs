@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod engine;
+pub mod exchange;
 pub mod log;
 pub mod plugin;
 pub mod server;

@@ -254,6 +254,9 @@ fn scope_info() -> ScopeInfo {
         binding: Some(binding()),
         live: true,
         sealed: Some("damaged".into()),
+        damaged: true,
+        floor: Seq(2),
+        bytes: 700,
     }
 }
 

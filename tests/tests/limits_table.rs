@@ -8,6 +8,7 @@ use std::path::Path;
 
 const VALUES: &str = "tests/tests/limits_values.rs";
 const ENGINE: &str = "tests/tests/limits_engine.rs";
+const SCOPES: &str = "tests/tests/engine_scopes.rs";
 const SESSION: &str = "tests/tests/limits_session.rs";
 const NET: &str = "tests/tests/net_limits.rs";
 const RESUME: &str = "tests/tests/net_resume.rs";
@@ -68,6 +69,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
+    ("sealed_scopes_max", SCOPES, "sealed_scopes_have_their_number"),
+    ("restore_records_max", VALUES, PURE),
+    ("restore_records_max", SCOPES, "a_part_of_a_restore_has_its_caps"),
+    ("restore_bytes_max", VALUES, PURE),
+    ("restore_bytes_max", SCOPES, "a_part_of_a_restore_has_its_caps"),
     ("call_fuel_max", PLUGIN, "fuel_is_exact"),
     ("call_ms_max", HOSTILE, "the_wall_clock_stops_what_fuel_does_not"),
     ("call_ms_max", ENGINE, "a_validator_that_is_too_slow_is_told_by_its_deadline"),

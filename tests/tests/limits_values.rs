@@ -102,6 +102,8 @@ fn table(limits: &Limits) -> Vec<(&'static str, usize, &'static str, Check)> {
             |l, n| l.check_component(n)),
         ("config_bytes_max", l.config_bytes_max, "config",
             |l, n| l.check_config(Some(&vec![0; n]))),
+        ("restore_records_max", l.restore_records_max, "records", |l, n| l.check_restore(n, 0)),
+        ("restore_bytes_max", l.restore_bytes_max, "records", |l, n| l.check_restore(1, n)),
         ("snapshot_bytes_max", l.snapshot_bytes_max, "snapshot",
             |l, n| l.check_snapshot(&vec![0; n])),
     ]
@@ -142,6 +144,8 @@ fn the_caps_are_those_of_the_store_and_no_constants() {
         query_answer_bytes_max: limits.query_answer_bytes_max + 1,
         component_bytes_max: limits.component_bytes_max + 1,
         config_bytes_max: limits.config_bytes_max + 1,
+        restore_records_max: limits.restore_records_max + 1,
+        restore_bytes_max: limits.restore_bytes_max + 1,
         snapshot_bytes_max: limits.snapshot_bytes_max + 1,
         ..limits.clone()
     };

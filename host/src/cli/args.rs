@@ -1,7 +1,7 @@
 //! The command line as a type: the options all commands share, and the list of commands.
 
 use super::{append, bench, completions, exit, import, query, read, scope, serve, status, tail};
-use super::{validator, verify};
+use super::{transfer, validator, verify};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Query(query::Query),
     Status(status::Status),
     Import(import::Import),
+    Export(transfer::Export),
+    Restore(transfer::RestoreArgs),
     Verify(verify::Verify),
     Bench(bench::Bench),
     Completions(completions::Completions),

@@ -254,6 +254,10 @@ pub(crate) struct ScopeJson<'a> {
     binding: Option<BindingJson<'a>>,
     live: bool,
     sealed: Option<&'a str>,
+    damaged: bool,
+    floor: Seq,
+    events: u64,
+    bytes: u64,
 }
 
 impl<'a> ScopeJson<'a> {
@@ -266,6 +270,10 @@ impl<'a> ScopeJson<'a> {
             binding: info.binding.as_ref().map(BindingJson::of),
             live: info.live,
             sealed: info.sealed.as_deref(),
+            damaged: info.damaged,
+            floor: info.floor,
+            events: info.events(),
+            bytes: info.bytes,
         }
     }
 }

@@ -19,6 +19,7 @@ mod serve;
 mod status;
 mod tail;
 mod text;
+mod transfer;
 mod validator;
 mod verify;
 

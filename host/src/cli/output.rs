@@ -77,7 +77,7 @@ pub(crate) fn has_watcher() -> bool {
 }
 
 /// Whoever reads our output may stop reading: `atomic-store tail | head` is no failure.
-fn broken(error: &io::Error) -> Failure {
+pub(crate) fn broken(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::silent(exit::OK),
         _ => Failure::file("standard output", error),

@@ -5,7 +5,7 @@ use super::exit;
 use super::failure::Failure;
 use super::output::Out;
 use super::{append, bench, completions, import, query, read, scope, serve, status, tail};
-use super::{text, validator, verify};
+use super::{text, transfer, validator, verify};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -49,6 +49,8 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Query(args) => block_on(query::run(&global, args, out)),
         Command::Status(_) => block_on(status::run(&global, out)),
         Command::Import(args) => block_on(import::run(&global, args, out)),
+        Command::Export(args) => block_on(transfer::run_export(&global, args, out)),
+        Command::Restore(args) => block_on(transfer::run_restore(&global, args, out)),
         Command::Verify(args) => block_on(verify::run(&global, args, out)),
     }
 }

@@ -122,6 +122,10 @@ impl Restore {
         }
         self.host_ms = body.host_ms;
         let event = view.to_event().map_err(|why| why.to_string())?;
+        // Other bytes for the same event would not survive an export.
+        if event.to_record().map_err(|why| why.to_string())?.hash() != event.hash {
+            return Err(format!("event {} is not encoded as events are", event.seq));
+        }
         let proposal = Proposal {
             kind: event.kind,
             content_type: event.content_type,
