@@ -23,6 +23,7 @@ pub mod record;
 mod rejection;
 mod rule;
 mod scope;
+mod scope_info;
 mod seq;
 
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};

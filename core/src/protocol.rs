@@ -11,6 +11,8 @@ use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, Rejectio
 use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
+pub use crate::scope_info::{Origin, ScopeInfo};
+
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientFrame {
@@ -253,15 +255,6 @@ pub enum Request {
     },
 }
 
-/// The scope that a restored one was renamed from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Its name.
-    pub scope: ScopeName,
-    /// The hash of its last event there.
-    pub hash: Digest,
-}
-
 /// Whether a read after some event also brings what effects touch (coherence C16, C17).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Replay {
@@ -425,37 +418,6 @@ pub enum Ended {
         /// Scope, event and what was found.
         what: String,
     },
-}
-
-/// What is known about a scope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeInfo {
-    /// Its name.
-    pub name: ScopeName,
-    /// Its last event; 0 if it has none.
-    pub head: Seq,
-    /// The chain's hash at the head.
-    pub hash: Digest,
-    /// The validator that judges it now, if any.
-    pub binding: Option<Binding>,
-    /// True if its loop is in memory.
-    pub live: bool,
-    /// Why it takes no appends, if so.
-    pub sealed: Option<String>,
-    /// True if that is because its log is damaged. It cannot be unsealed then.
-    pub damaged: bool,
-    /// Events up to this one were deleted; 0 if none was. So it has `head - floor` events.
-    pub floor: Seq,
-    /// Bytes of the records of its events.
-    pub bytes: u64,
-}
-
-impl ScopeInfo {
-    /// How many events it has.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.head.0.saturating_sub(self.floor.0)
-    }
 }
 
 /// What a verification found.

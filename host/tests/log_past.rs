@@ -217,7 +217,8 @@ fn a_restored_scope_appears_as_a_whole_and_has_its_places() {
                 assert_eq!((found.body(), found.hash()), (expected.body(), expected.hash()));
                 assert_eq!(found.position(), Position(before.0 + 2 + n as u64), "{which}");
             }
-            let seen: Vec<_> = order(&*log, before.0).into_iter().map(|(s, _, at)| (s, at)).collect();
+            let seen: Vec<_> =
+                order(&*log, before.0).into_iter().map(|(s, _, at)| (s, at)).collect();
             let at = |scope: &str, n: u64| (scope.to_owned(), before.0 + n);
             let mut all = vec![at("sys", 1)];
             all.extend((2..62).map(|n| at("moved", n)));
@@ -304,7 +305,11 @@ fn every_failed_commit_of_a_deletion_or_a_restore_leaves_all_or_nothing() {
             let after = log.crash(nth);
             assert_eq!(after.staged(), 0);
             let restored = durable >= 5;
-            assert_eq!(payloads(&after, "moved").len(), if restored { 3 } else { 0 }, "{how:?} {nth}");
+            assert_eq!(
+                payloads(&after, "moved").len(),
+                if restored { 3 } else { 0 },
+                "{how:?} {nth}"
+            );
             let deleted = durable >= 6;
             assert_eq!(payloads(&after, "a").len(), if deleted { 0 } else { 2 }, "{how:?} {nth}");
             let told = u64::from(restored) + u64::from(deleted);

@@ -90,7 +90,12 @@ fn damage_cannot_be_unsealed() {
     let (memory, caller) = Memory::ruled(Limits::default());
     caller.store("s/1", &["add 10"]);
     memory.log.damage(&scope("s/1"), Seq(1));
-    assert!(caller.engine.read(&scope("s/1"), Seq(0), Seq::MAX, &mut |_| ControlFlow::Break(())).is_err());
+    assert!(
+        caller
+            .engine
+            .read(&scope("s/1"), Seq(0), Seq::MAX, &mut |_| ControlFlow::Break(()))
+            .is_err()
+    );
     let refused = caller.engine.unseal_scope(&scope("s/1"));
     assert!(matches!(refused, Err(RequestError::Damaged(_))), "{refused:?}");
     let refused = caller.engine.delete_scope(&scope("s/1"), None);
@@ -132,8 +137,14 @@ fn a_deleted_scope_goes_on_with_its_numbers_and_its_chain_and_a_fresh_state() {
     let first = caller.events("s/1").remove(0);
     assert_eq!((first.seq, first.previous), (Seq(5), last.hash));
     assert_eq!(caller.query("s/1", "sum"), (Seq(5), Ok(b"3".to_vec())));
-    let exact = |head| Append { expected_head: ExpectedHead::Exactly(head), ..append_to("s/1", &["add 9"]) };
-    assert!(matches!(caller.ask(exact(Seq(0))).outcome, Outcome::HeadMismatch { actual: Seq(5), .. }));
+    let exact = |head| Append {
+        expected_head: ExpectedHead::Exactly(head),
+        ..append_to("s/1", &["add 9"])
+    };
+    assert!(matches!(
+        caller.ask(exact(Seq(0))).outcome,
+        Outcome::HeadMismatch { actual: Seq(5), .. }
+    ));
     assert!(matches!(caller.ask(exact(Seq(5))).outcome, Outcome::Committed(_)));
     assert_eq!(caller.engine.delete_scope(&scope("s/1"), None), Ok(2));
     let empty = caller.engine.delete_scope(&scope("s/1"), None);
@@ -182,7 +193,8 @@ fn a_deletion_under_load_loses_no_number_and_no_answer() {
             events
         });
         for _ in 0..300 {
-            let calls: Vec<_> = (0..8).map(|_| caller.send(append_to("s/1", &["ones 1"]))).collect();
+            let calls: Vec<_> =
+                (0..8).map(|_| caller.send(append_to("s/1", &["ones 1"]))).collect();
             for call in calls {
                 let Outcome::Committed(_) = caller.inbox.wait(call).outcome else { panic!() };
                 appended += 1;

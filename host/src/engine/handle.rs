@@ -263,7 +263,8 @@ impl Engine {
         if self.shared.registry.changes() == 0 {
             return Ok(None);
         }
-        let row = self.shared.log.scope(scope).inspect_err(|error| self.shared.sealed.note(error))?;
+        let row =
+            self.shared.log.scope(scope).inspect_err(|error| self.shared.sealed.note(error))?;
         Ok(row.map(|row| row.floor).filter(|f| f.seq > Seq::ZERO).map(|f| (f.seq, f.hash)))
     }
 

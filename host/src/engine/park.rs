@@ -9,8 +9,8 @@ use super::handle::Engine;
 use super::mailbox::{Cell, Work, as_request_error};
 use super::shared::Shared;
 use crate::log::ScopeRow;
-use atomic_store_core::protocol::RequestError;
 use atomic_store_core::ScopeName;
+use atomic_store_core::protocol::RequestError;
 use std::sync::{Arc, PoisonError};
 
 /// A parked scope. Its loop runs again when this is dropped.

@@ -40,7 +40,14 @@ impl Engine {
             return Err(not_empty(&row));
         }
         let row = ScopeRow::empty(self.shared.log.new_scope_id(), scope.clone());
-        Ok(Restore { engine: self.clone(), row, walk: None, host_ms: 0, staged: false, failed: false })
+        Ok(Restore {
+            engine: self.clone(),
+            row,
+            walk: None,
+            host_ms: 0,
+            staged: false,
+            failed: false,
+        })
     }
 }
 
@@ -68,10 +75,7 @@ impl Restore {
         self.engine.check_writable()
     }
 
-    fn keep<'a>(
-        &mut self,
-        parts: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<(), RequestError> {
+    fn keep<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), RequestError> {
         let at = self.walk.as_ref().map(Walk::head);
         let (mut records, mut bytes) = (Vec::new(), 0);
         for part in parts {

@@ -183,9 +183,10 @@ impl ScopeLoop {
         }
         let found = shared.log.scope(&self.row.name);
         let found = found.map_err(|error| shared.unreadable(&error))?;
-        self.row = Arc::new(found.unwrap_or_else(|| {
-            ScopeRow::empty(shared.log.new_scope_id(), self.row.name.clone())
-        }));
+        self.row =
+            Arc::new(found.unwrap_or_else(|| {
+                ScopeRow::empty(shared.log.new_scope_id(), self.row.name.clone())
+            }));
         let (log, row) = (Arc::clone(&shared.log), Arc::clone(&self.row));
         self.loaded = Some(Loaded {
             head: self.row.head,

@@ -265,7 +265,8 @@ fn data(
 
 fn is_json(media: &str) -> bool {
     let essence = media.split(';').next().unwrap_or(media).trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.to_ascii_lowercase().ends_with("+json")
 }
 
 /// True for text that looks like `type/subtype`; CloudEvents takes nothing else there.

@@ -93,7 +93,9 @@ fn plain(line: String) -> String {
 /// an event has other bytes.
 fn is_odd(content_type: &ContentType) -> bool {
     match content_type {
-        ContentType::Other(text) => !matches!(ContentType::from(text.as_str()), ContentType::Other(_)),
+        ContentType::Other(text) => {
+            !matches!(ContentType::from(text.as_str()), ContentType::Other(_))
+        }
         _ => false,
     }
 }

@@ -100,13 +100,15 @@ pub(super) fn line(scope: &ScopeName, event: &Event, extent: Option<Extent>) -> 
 }
 
 pub(super) fn read(line: &str) -> Result<Exported, String> {
-    let line: In<'_> = serde_json::from_str(line)
-        .map_err(|why| format!("not a line of an export ({why})"))?;
+    let line: In<'_> =
+        serde_json::from_str(line).map_err(|why| format!("not a line of an export ({why})"))?;
     let payload = match (line.payload, line.payload_text, line.payload_base64) {
         (Some(raw), None, None) => raw.get().as_bytes().to_vec(),
         (None, Some(text), None) => text.into_bytes(),
         (None, None, Some(text)) => payload::bytes(&text)?,
-        _ => return Err("a line needs payload, payload_text or payload_base64, and one only".into()),
+        _ => {
+            return Err("a line needs payload, payload_text or payload_base64, and one only".into());
+        }
     };
     let content_type = match line.content_type_other {
         true => ContentType::Other(line.content_type),

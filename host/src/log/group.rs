@@ -2,8 +2,8 @@
 
 use super::rows::Run;
 use super::{Change, CommitError, Unit};
-use atomic_store_core::{Position, ScopeId};
 use atomic_store_core::record::RecordView;
+use atomic_store_core::{Position, ScopeId};
 
 /// The units of one commit, seen as a whole.
 #[derive(Debug)]

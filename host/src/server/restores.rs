@@ -100,7 +100,9 @@ mod tests {
         };
         assert!(found(limits.restore_records_max).is_none());
         let (call, why) = found(limits.restore_records_max + 1).unwrap();
-        assert!(call == 7 && matches!(why, RequestError::Invalid { field, .. } if field == "records"));
+        assert!(
+            call == 7 && matches!(why, RequestError::Invalid { field, .. } if field == "records")
+        );
         let other = codec::encode(&ClientFrame { call: 1, request: Request::Status }).unwrap();
         assert!(too_much(&other, &limits).is_none() && too_much(b"garbage", &limits).is_none());
     }

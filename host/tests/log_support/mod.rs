@@ -61,12 +61,9 @@ impl Writer {
     /// Goes on where the log is.
     pub(crate) fn resume(log: &dyn EventLog, text: &str) -> Self {
         match log.scope(&name(text)).unwrap() {
-            Some(row) => Writer {
-                head: row.head,
-                hash: row.hash,
-                bytes: row.bytes,
-                row: Arc::new(row),
-            },
+            Some(row) => {
+                Writer { head: row.head, hash: row.hash, bytes: row.bytes, row: Arc::new(row) }
+            }
             None => Writer::new(log, text),
         }
     }

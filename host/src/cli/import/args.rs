@@ -4,12 +4,14 @@ use super::mapping::{Field, Template};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// Append the rows of a CSV or NDJSON file, many scopes at a time
+/// Append the rows of a CSV, NDJSON or CloudEvents file, many scopes at a time
 ///
-/// Each row is one append. The rows of a scope are submitted in order, each after the answer to the
+/// Each row is one append, judged by the validators of this store like any other. (To take scopes as
+/// they were in another store, with their numbers and hashes and unjudged, use `export` and `restore`.) The rows of a scope are submitted in order, each after the answer to the
 /// one before it; different scopes run side by side. Running an import again is safe: the append id
 /// of a row is made of the file's digest, the row's number and the event, so a row that was decided
-/// is not decided twice, as long as the store remembers its id (one day).
+/// is not decided twice, as long as the store remembers its id (one day). A CloudEvent has an id of its
+/// own: there the append id is made of its source, its id and the event.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -18,6 +20,7 @@ Examples:
   atomic-store import bids.csv --columns auction,bid,time,bidder --scope 'auction/{auction}' \\
       --kind bid --field bidder:text --field amount=bid --order-by time --rejected refused.csv
   atomic-store import events.ndjson --scope '{account}' --kind '{type}' --key 'account:{account}'
+  atomic-store import orders.jsonl --format cloudevents --scope 'order/{subject}'
 
 Templates: {name} stands for the value of a column, or of a top-level member of an NDJSON row.
 
@@ -26,6 +29,10 @@ Fields: the payload is a JSON object of the --field options, or of all columns i
   --field NAME=COLUMN    another column
   --field NAME:TYPE      text, number or json; without it, a value that is a JSON number stays a
                          number and everything else is text. Numbers stay exactly as written.
+
+CloudEvents: the kind is the type and the scope the subject, unless --kind and --scope say otherwise. The
+payload is the data as it stands, with its media type; time becomes the caller's time; id and source
+become metadata.
 
 Exit code 0 if every row was decided, accepted or not; otherwise that of the worst outcome.")]
 pub(crate) struct Import {
@@ -43,12 +50,12 @@ pub(crate) struct Import {
     /// CSV: what separates the columns
     #[arg(long, value_name = "CHAR", default_value = ",", value_parser = one_byte)]
     pub(super) delimiter: u8,
-    /// The scope of a row
-    #[arg(long, value_name = "TEMPLATE")]
-    pub(super) scope: Template,
-    /// The kind of a row's event
-    #[arg(long, value_name = "TEMPLATE")]
-    pub(super) kind: Template,
+    /// The scope of a row [default: {subject}, for CloudEvents]
+    #[arg(long, value_name = "TEMPLATE", required_unless_present = "format")]
+    pub(super) scope: Option<Template>,
+    /// The kind of a row's event [default: {type}, for CloudEvents]
+    #[arg(long, value_name = "TEMPLATE", required_unless_present = "format")]
+    pub(super) kind: Option<Template>,
     /// A member of the payload; may be given more than once
     #[arg(long, value_name = "NAME[=COLUMN][:TYPE]")]
     pub(super) field: Vec<Field>,
@@ -76,6 +83,9 @@ pub(crate) enum Format {
     Csv,
     /// One JSON object on each line
     Ndjson,
+    /// One CloudEvent 1.0 in JSON on each line
+    #[value(name = "cloudevents")]
+    CloudEvents,
 }
 
 fn one_byte(text: &str) -> Result<u8, String> {

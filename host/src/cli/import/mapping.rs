@@ -1,10 +1,11 @@
 //! From a row to a scope and a proposal. Numbers stay as they were written.
 
-use super::args::Import;
-use super::source::Row;
+use super::args::{Format, Import};
+use super::source::{self, Row};
 use crate::cli::failure::Failure;
 use crate::cli::input;
-use atomic_store_core::{AppendId, ContentType, Proposal, ScopeName};
+use atomic_store::exchange;
+use atomic_store_core::{AppendId, ContentType, Key, Proposal, ScopeName};
 use serde_json::value::RawValue;
 use std::str::FromStr;
 
@@ -117,14 +118,23 @@ pub(super) struct Plan {
     keys: Vec<Template>,
     meta: Vec<Template>,
     order_by: Option<String>,
+    /// Rows are CloudEvents, which say more of themselves than other rows do.
+    cloud: bool,
 }
 
 impl Plan {
     /// Refuses names of columns that the file does not have. NDJSON rows show theirs only later.
     pub(super) fn new(args: &Import, columns: Option<&[String]>) -> Result<Self, Failure> {
+        let cloud = source::format(args)? == Format::CloudEvents;
+        let template = |given: &Option<Template>, option: &str, column: &str| match given {
+            Some(template) => Ok(template.clone()),
+            None if cloud => Ok(Template(vec![Part::Column(column.to_owned())])),
+            None => Err(Failure::usage(format!("say which {option} a row has with --{option}"))),
+        };
         let plan = Plan {
-            scope: args.scope.clone(),
-            kind: args.kind.clone(),
+            scope: template(&args.scope, "scope", "subject")?,
+            kind: template(&args.kind, "kind", "type")?,
+            cloud,
             fields: args.field.clone(),
             keys: args.key.clone(),
             meta: args.meta.clone(),
@@ -158,7 +168,11 @@ impl Plan {
     pub(super) fn map(&self, file: &blake3::Hash, row: Row) -> Result<Item, (Row, String)> {
         match self.proposal(&row) {
             Ok((scope, proposal)) => {
-                let id = id(file, row.number, &proposal);
+                let id = match self.cloud {
+                    // Its id and its source, which name it for ever, are part of the proposal.
+                    true => id(&blake3::hash(b"cloudevent"), 0, &proposal),
+                    false => id(file, row.number, &proposal),
+                };
                 Ok(Item { scope, id, proposal, row })
             }
             Err(why) => Err((row, why)),
@@ -170,12 +184,43 @@ impl Plan {
         let scope = input::scope(&scope).map_err(|why| format!("scope {scope:?}: {why}"))?;
         let keys = self.keys.iter().map(|template| input::key(&template.fill(row)?));
         let meta = self.meta.iter().map(|template| input::pair(&template.fill(row)?));
+        if self.cloud {
+            return self.cloud_event(row, scope, keys.collect::<Result<_, _>>()?);
+        }
         let proposal = Proposal {
             kind: self.kind.fill(row)?,
             content_type: ContentType::Json,
             payload: self.payload(row)?,
             keys: keys.collect::<Result<_, _>>()?,
             metadata: meta.collect::<Result<_, _>>()?,
+            ..Proposal::default()
+        };
+        Ok((scope, proposal))
+    }
+
+    fn cloud_event(
+        &self,
+        row: &Row,
+        scope: ScopeName,
+        keys: Vec<Key>,
+    ) -> Result<(ScopeName, Proposal), String> {
+        let event = exchange::foreign(row.line())?;
+        let mut metadata = vec![("id".to_owned(), event.id), ("source".to_owned(), event.source)];
+        for template in &self.meta {
+            metadata.push(input::pair(&template.fill(row)?)?);
+        }
+        let (content_type, payload) = match self.fields.is_empty() {
+            true => (event.content_type, event.payload),
+            false => (ContentType::Json, self.payload(row)?),
+        };
+        let (kind, caller_ms) = (self.kind.fill(row)?, event.time_ms);
+        let proposal = Proposal {
+            kind,
+            content_type,
+            payload,
+            keys,
+            metadata,
+            caller_ms,
             ..Proposal::default()
         };
         Ok((scope, proposal))

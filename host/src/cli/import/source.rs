@@ -68,6 +68,14 @@ impl Row {
         }
     }
 
+    /// The line of a row that is JSON.
+    pub(super) fn line(&self) -> &str {
+        match &self.cells {
+            Cells::Csv { .. } => "",
+            Cells::Json { line, .. } => line,
+        }
+    }
+
     /// The cells of a CSV row, as they were.
     pub(super) fn record(&self) -> Option<&csv::StringRecord> {
         match &self.cells {
@@ -116,7 +124,7 @@ impl Source {
         file.rewind().map_err(failed)?;
         let rows = match format(args)? {
             Format::Csv => csv_rows(args, file)?,
-            Format::Ndjson => Rows::Json(BufReader::new(file)),
+            Format::Ndjson | Format::CloudEvents => Rows::Json(BufReader::new(file)),
         };
         Ok(Source { digest, lines, rows, number: 0 })
     }
@@ -209,7 +217,8 @@ fn digest(file: &mut File) -> std::io::Result<(blake3::Hash, u64)> {
     Ok((hasher.finalize(), lines))
 }
 
-fn format(args: &Import) -> Result<Format, Failure> {
+/// What the file holds, as told or by its name.
+pub(super) fn format(args: &Import) -> Result<Format, Failure> {
     if let Some(format) = args.format {
         return Ok(format);
     }

@@ -152,7 +152,10 @@ async fn scope(
         last if last == info.head => Ok(()),
         Seq(last) => Err(Failure::new(
             exit::TRY_AGAIN,
-            format!("scope {} changed while it was read, after event {last}: was it deleted?", info.name),
+            format!(
+                "scope {} changed while it was read, after event {last}: was it deleted?",
+                info.name
+            ),
         )),
     }
 }
@@ -161,7 +164,11 @@ async fn scope(
 enum Target {
     Stdout(BufWriter<io::Stdout>),
     /// Under a name of its own until it is complete.
-    File { file: BufWriter<File>, part: PathBuf, path: PathBuf },
+    File {
+        file: BufWriter<File>,
+        part: PathBuf,
+        path: PathBuf,
+    },
 }
 
 impl Target {

@@ -21,7 +21,13 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        LineReader { files: files.into_iter(), open: None, line: String::new(), number: 0, bytes: 0 }
+        LineReader {
+            files: files.into_iter(),
+            open: None,
+            line: String::new(),
+            number: 0,
+            bytes: 0,
+        }
     }
 
     /// Bytes of all files together; 0 if one of them is not a file.

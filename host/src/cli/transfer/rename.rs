@@ -38,7 +38,9 @@ impl Renames {
             let bytes = input::file(path)?;
             let text = String::from_utf8(bytes);
             let text = text.map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
-            for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+            for (number, line) in
+                (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
+            {
                 let rename = line.trim().parse();
                 given.push(rename.map_err(|why: String| {
                     Failure::usage(format!("{}, line {number}: {why}", path.display()))

@@ -137,9 +137,10 @@ impl<'a> Job<'a> {
                     let (after, head) = match extent {
                         Some(extent) => (extent.after, extent.head),
                         None => {
-                            return Err(Failure::new(exit::DAMAGED, format!(
-                                "{}: the first line of scope {scope} is missing", place()
-                            )));
+                            return Err(Failure::new(
+                                exit::DAMAGED,
+                                format!("{}: the first line of scope {scope} is missing", place()),
+                            ));
                         }
                     };
                     let begun = self.begin(scope, after, head, &event).await;
@@ -188,10 +189,13 @@ impl<'a> Job<'a> {
         let Running { from, to, after, head, walk, renamed, restore } = running;
         let found = walk.head();
         if found != head {
-            return Err(Failure::new(exit::DAMAGED, format!(
-                "the export of scope {from} ends at event {found}, but says that it goes to {head}: it was \
+            return Err(Failure::new(
+                exit::DAMAGED,
+                format!(
+                    "the export of scope {from} ends at event {found}, but says that it goes to {head}: it was \
                  cut short"
-            )));
+                ),
+            ));
         }
         let hash = walk.hash().unwrap_or_default();
         let skipped = restore.is_none();
@@ -212,7 +216,8 @@ impl Running<'_> {
             event.to_record().map_err(|why| Failure::new(exit::DAMAGED, why.to_string()))
         };
         let record = encode(&event)?;
-        let damaged = |found: String| Failure::new(exit::DAMAGED, format!("scope {}: {found}", self.from));
+        let damaged =
+            |found: String| Failure::new(exit::DAMAGED, format!("scope {}: {found}", self.from));
         if record.hash() != event.hash {
             return Err(damaged(chain::Broken::Content(event.seq).to_string()));
         }
