@@ -8,7 +8,7 @@ use super::feed::Feed;
 use super::mailbox::Cell;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
-use crate::log::{CommitError, Decision, EventLog, ScopeRow, Unit};
+use crate::log::{CommitError, Decision, EventLog, INDEX_ROW_BYTES, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Seq};
@@ -131,6 +131,7 @@ impl Unit {
             scope,
             at: Seq::ZERO,
             records: Vec::new(),
+            index: Vec::new(),
             decision: None,
             snapshot: None,
             module: None,
@@ -259,7 +260,8 @@ impl Unit {
         let records: usize = self.records.iter().map(|record| record.as_bytes().len()).sum();
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        (self.records.len(), records + snapshot + module)
+        let index = self.index.len() * INDEX_ROW_BYTES;
+        (self.records.len(), records + index + snapshot + module)
     }
 }
 

@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::registry::Ruling;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
-use crate::log::{Decision, ScopeRow, Snapshot, Unit};
+use crate::log::{Decision, IndexRow, ScopeRow, Snapshot, Unit, topics};
 use crate::validator::{Acceptance, Validator, Verdict};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
@@ -48,6 +48,7 @@ pub(crate) struct Loaded {
 /// An append, decided.
 struct Decided {
     records: Vec<Record>,
+    index: Vec<IndexRow>,
     decision: Decision,
     plan: Plan,
     host_ms: u64,
@@ -93,6 +94,7 @@ impl ScopeLoop {
             scope: Arc::clone(&self.row),
             at,
             records: decided.records,
+            index: decided.index,
             decision: (!duplicate).then_some((append.id, decided.decision)),
             snapshot: None,
             module: None,
@@ -135,7 +137,8 @@ impl ScopeLoop {
         if repeated && let Some(decision) = earlier(shared, &self.row, loaded, append)? {
             let (id, row) = (append.id, Arc::clone(&self.row));
             let plan = Plan::Earlier { id, decision: decision.clone(), row };
-            return Ok(Decided { records: Vec::new(), decision, plan, host_ms: loaded.host_ms });
+            let (records, index, host_ms) = (Vec::new(), Vec::new(), loaded.host_ms);
+            return Ok(Decided { records, index, decision, plan, host_ms });
         }
         let host_ms = shared.clock.now_ms().max(loaded.host_ms);
         if let ExpectedHead::Exactly(expected) = append.expected_head
@@ -146,7 +149,7 @@ impl ScopeLoop {
         }
         loaded.ready(shared, &self.row)?;
         let host_ms = host_ms.max(loaded.host_ms);
-        Ok(match loaded.judge(shared, append, host_ms) {
+        Ok(match loaded.judge(shared, &self.row, append, host_ms) {
             Ok(decided) => decided,
             Err(fault) => {
                 // An instance that faulted is in no known state; the next append gets a new one.
@@ -289,7 +292,13 @@ impl ScopeLoop {
 impl Loaded {
     /// Asks the validator, lets it fold what it accepted, and makes records of it. Nothing is
     /// handed on before the fold has returned, so a fault costs this append only.
-    fn judge(&mut self, shared: &Shared, append: &Append, host_ms: u64) -> Result<Decided, Fault> {
+    fn judge(
+        &mut self,
+        shared: &Shared,
+        row: &ScopeRow,
+        append: &Append,
+        host_ms: u64,
+    ) -> Result<Decided, Fault> {
         let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
             return Err(bad_output("there is no instance"));
         };
@@ -306,6 +315,7 @@ impl Loaded {
         }
         let mut bodies = Vec::with_capacity(events.len());
         let mut records = Vec::with_capacity(events.len());
+        let mut index = Vec::new();
         let mut hash = self.hash;
         for (n, (event, caller_ms)) in events.into_iter().enumerate() {
             let seq = self.head.plus(n as u64 + 1);
@@ -327,6 +337,9 @@ impl Loaded {
                 Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
             hash = record.hash();
             records.push(record);
+            topics(&event.keys, &event.triggers, |topic| {
+                index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
+            });
             bodies.push(as_folded(body));
         }
         let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
@@ -338,7 +351,7 @@ impl Loaded {
         let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
         let decision =
             Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
-        Ok(Decided { records, decision, plan: Plan::Stored { reason, meta }, host_ms })
+        Ok(Decided { records, index, decision, plan: Plan::Stored { reason, meta }, host_ms })
     }
 }
 
@@ -400,7 +413,8 @@ fn earlier(
 
 fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     let decision = Decision::Nothing(outcome.clone());
-    Decided { records: Vec::new(), decision, plan: Plan::Outcome(outcome), host_ms }
+    let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
+    Decided { records, index, decision, plan, host_ms }
 }
 
 fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {

@@ -11,7 +11,7 @@ use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
     CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
-    Snapshot, Unit,
+    Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
@@ -141,6 +141,32 @@ impl EventLog for FjallLog {
         each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         self.tree.read_order(&self.names, after, each)
+    }
+
+    fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag {
+        Tag::new(&self.secret, scope, topic)
+    }
+
+    fn indexed(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        self.tree.indexed(self.tag(scope.id, topic), after, through, false, each)
+    }
+
+    fn indexed_back(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        self.tree.indexed(self.tag(scope.id, topic), after, through, true, each)
     }
 
     fn decision(

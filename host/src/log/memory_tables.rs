@@ -1,10 +1,11 @@
 //! The tables of a [`super::MemoryLog`]: what a journal of units adds up to.
 
 use super::rows::Buckets;
-use super::{CommitError, Decision, ScopeRow, Snapshot, Unit};
+use super::{CommitError, Decision, IndexRow, ScopeRow, Snapshot, Tag, Topic, Unit, topics};
 use atomic_store_core::chain::{Walk, genesis};
+use atomic_store_core::record::RecordView;
 use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub(super) struct Stored {
     scope: Arc<ScopeRow>,
     at: Seq,
     records: Vec<Arc<[u8]>>,
+    index: Vec<IndexRow>,
     decision: Option<(AppendId, Decision)>,
     snapshot: Option<Snapshot>,
     module: Option<(Digest, Arc<[u8]>)>,
@@ -26,6 +28,7 @@ impl Stored {
             scope: Arc::clone(&unit.scope),
             at: unit.at,
             records: unit.records.iter().map(|record| Arc::from(record.as_bytes())).collect(),
+            index: unit.index.clone(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.clone(),
             module: unit.module.clone(),
@@ -51,6 +54,7 @@ pub(super) struct Tables {
     /// The event at position n + 1.
     order: Vec<(ScopeName, Seq)>,
     commits: u64,
+    index: BTreeSet<IndexRow>,
     decisions: BTreeMap<u32, BTreeMap<(ScopeName, AppendId), Decision>>,
     snapshots: BTreeMap<(ScopeId, Digest, Seq), Snapshot>,
     modules: BTreeMap<Digest, Arc<[u8]>>,
@@ -91,6 +95,7 @@ impl Tables {
         for unit in units {
             latest = latest.max(unit.host_ms);
             self.events(unit);
+            self.index.extend(&unit.index);
             if let Some((id, decision)) = &unit.decision {
                 let bucket = self.decisions.entry(buckets.at(unit.host_ms)).or_default();
                 bucket.insert((unit.scope.name.clone(), *id), decision.clone());
@@ -196,6 +201,32 @@ impl Tables {
             (name.clone(), *seq, record)
         };
         self.order.iter().skip(skip).take(at_most).map(find).collect()
+    }
+
+    /// Not secret, so that runs repeat.
+    pub(super) fn tag(scope: ScopeId, topic: Topic<'_>) -> Tag {
+        Tag::new(&[0; 32], scope, topic)
+    }
+
+    pub(super) fn indexed(&self, tag: Tag, after: Seq, through: Seq) -> Vec<Seq> {
+        if after >= through {
+            return Vec::new();
+        }
+        let row = |seq| IndexRow { tag, seq };
+        self.index.range(row(after.next())..=row(through)).map(|row| row.seq).collect()
+    }
+
+    pub(super) fn forget_index(&mut self, name: &ScopeName, seq: Seq) -> bool {
+        let Some(id) = self.scopes.get(name).map(|scope| scope.row.id) else { return false };
+        let records = self.records(name, seq, seq, 1);
+        let event =
+            records.first().and_then(|record| RecordView::parse(record).ok()?.to_event().ok());
+        let Some(event) = event else { return false };
+        let mut lost = false;
+        topics(&event.keys, &event.triggers, |topic| {
+            lost |= self.index.remove(&IndexRow { tag: Self::tag(id, topic), seq });
+        });
+        lost
     }
 
     pub(super) fn decision(

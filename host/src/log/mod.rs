@@ -18,12 +18,14 @@ mod memory;
 mod memory_tables;
 mod open;
 mod rows;
+mod topic;
 mod watch;
 
 pub use fjall_bare::{BareCommits, bare_group_commit};
 pub use fjall_log::FjallLog;
 pub use memory::{CommitFault, MemoryLog};
 pub use open::{Cut, OpenError, OpenOptions, OpenReport};
+pub use topic::{INDEX_ROW_BYTES, IndexRow, Tag, Topic, check_indexed, index_rows, topics};
 
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
@@ -99,6 +101,36 @@ pub trait EventLog: Send + Sync + 'static {
         each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReadError>;
 
+    /// What stands for a topic of a scope in [`Unit::index`].
+    fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag;
+
+    /// Calls `each` with the durable events of a topic after `after` up to `through`, in order, until
+    /// it breaks. Hashes may meet, so an event can come that is not of the topic; none is left out.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn indexed(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
+    /// The same, the last first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn indexed_back(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
     /// What was decided under an append id, if that is remembered.
     ///
     /// # Errors
@@ -156,6 +188,9 @@ pub struct Unit {
     pub at: Seq,
     /// The events, numbered from `at` + 1. May be none.
     pub records: Vec<Record>,
+    /// Under which topics the events are found, see [`index_rows`]. Empty for events without keys and
+    /// triggers.
+    pub index: Vec<IndexRow>,
     /// What to remember under which append id.
     pub decision: Option<(AppendId, Decision)>,
     /// A snapshot to keep; the last two of a rule are kept.
