@@ -22,11 +22,15 @@ pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Option<(u64, Invalid)> {
         return None;
     }
     let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).ok()?;
+    let condition = skim.condition.as_ref();
+    let condition = condition.map_or((0, 0), |c| (c.resolved.count, c.keys.count));
     let cap = |field: &str, found: usize, max: usize| {
         let why = || format!("{found} in the list, at most {max} are allowed");
         (found > max).then(|| (call, Invalid::new(field, why())))
     };
     cap("proposals", skim.proposals.count, limits.append_events_max)
+        .or_else(|| cap("resolved", condition.0, limits.resolved_max))
+        .or_else(|| cap("condition keys", condition.1, limits.keys_max))
         .or_else(|| cap("keys", skim.proposals.most[0], limits.keys_max))
         .or_else(|| cap("triggers", skim.proposals.most[1], limits.keys_max))
         .or_else(|| cap("metadata", skim.proposals.most[2], limits.metadata_max))
