@@ -4,14 +4,16 @@
 //! event of that key: before the effect, after it, even before the caller looked. Events that are
 //! accepted and not durable yet count like all others.
 
+use super::committer::Plan;
 use super::pending::Pending;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
-use crate::log::{ConflictRow, EventLog, IndexRow, ReadError, ScopeRow, Tag, Topic};
+use crate::log::{ConflictRow, Decision, EventLog, IndexRow, ReadError, ScopeRow, Tag, Topic};
 use atomic_store_core::record::{BodyIn, KeyIn};
-use atomic_store_core::{Append, Conflict, Event, Key, Outcome, ScopeId, Seq};
+use atomic_store_core::{Append, Condition, Conflict, Event, Key, Outcome, Proposal, ScopeId, Seq};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Rows of the index that a live scope keeps at hand. Callers that looked not longer ago than these
 /// are answered without a look into the log. 24 bytes each.
@@ -66,6 +68,9 @@ impl Recent {
     }
 }
 
+/// Bytes of events that an answer keeps while it waits for what it was judged against to be durable.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
+
 /// A later event that concerns a key.
 struct Hit {
     theirs: Seq,
@@ -83,35 +88,53 @@ pub(crate) struct Found {
     pub(crate) bytes: usize,
 }
 
-/// Why an append with a condition is not asked about.
-pub(crate) enum Barred {
-    /// It looked further than there are events.
-    UnknownBase {
-        /// The next number.
-        next: Seq,
-    },
-    /// Something happened to its keys.
-    Conflict(Found),
-}
-
 impl Loaded {
-    /// Holds the condition of an append against what is accepted.
-    pub(crate) fn barred(
+    /// Holds the condition of an append against what is accepted: what to remember and how to answer,
+    /// if it does not hold.
+    pub(crate) fn objection(
+        &mut self,
+        shared: &Shared,
+        row: &Arc<ScopeRow>,
+        append: &Append,
+    ) -> Result<Option<(Decision, Plan)>, Outcome> {
+        let Some(condition) = &append.condition else { return Ok(None) };
+        if condition.since > self.head {
+            let outcome = Outcome::UnknownBase { next: self.head.next() };
+            return Ok(Some((Decision::Nothing(outcome.clone()), Plan::Outcome(outcome))));
+        }
+        let unreadable = |error: ReadError| shared.unreadable(&error);
+        let found = self.conflicts(shared, row, condition, &append.proposals);
+        let found = found.map_err(unreadable)?;
+        if found.rows.is_empty() {
+            return Ok(None);
+        }
+        let Found { accepted, rows, bytes } = &found;
+        let decision = Decision::Conflict { accepted: *accepted, rows: rows.clone() };
+        // Events are kept for the answer if they are small and have a position already; if not, they
+        // are read again once they are durable.
+        let durable = self.pending.durable();
+        if *bytes <= KEPT_BYTES_MAX && rows.iter().all(|row| row.theirs <= durable) {
+            let outcome = outcome(*accepted, rows, |seq| self.pending.owned(seq));
+            return Ok(Some((decision, Plan::Outcome(outcome.map_err(unreadable)?))));
+        }
+        Ok(Some((decision, Plan::Conflict { found, row: Arc::clone(row) })))
+    }
+
+    /// The conflicts: the first, or as many as are wanted and may be.
+    fn conflicts(
         &mut self,
         shared: &Shared,
         row: &ScopeRow,
-        append: &Append,
-    ) -> Result<Option<Barred>, ReadError> {
-        let Some(condition) = &append.condition else { return Ok(None) };
-        if condition.since > self.head {
-            return Ok(Some(Barred::UnknownBase { next: self.head.next() }));
-        }
+        condition: &Condition,
+        proposals: &[Proposal],
+    ) -> Result<Found, ReadError> {
+        let mut found = Found { accepted: 0, rows: Vec::new(), bytes: 0 };
         if condition.since == self.head {
-            return Ok(None);
+            return Ok(found);
         }
         let mut resolved = condition.resolved.clone();
         resolved.sort_unstable();
-        let keys = append.proposals.iter().map(|proposal| proposal.keys.len()).sum::<usize>();
+        let keys = proposals.iter().map(|proposal| proposal.keys.len()).sum::<usize>();
         let many = keys + condition.keys.len() > KEYS_FEW;
         let mut search = Search {
             log: &*shared.log,
@@ -131,17 +154,16 @@ impl Loaded {
             most: if condition.all { shared.limits.conflicts_max } else { 1 },
         };
         let first = self.head.next();
-        let mut found = Found { accepted: 0, rows: Vec::new(), bytes: 0 };
         let watched = std::iter::once((None, first, &condition.keys));
-        let proposed =
-            append.proposals.iter().zip(0_u32..).map(|(proposal, index)| {
-                (Some(index), first.plus(u64::from(index)), &proposal.keys)
-            });
+        let proposed = proposals
+            .iter()
+            .zip(0_u32..)
+            .map(|(proposal, index)| (Some(index), first.plus(u64::from(index)), &proposal.keys));
         for (index, ours, keys) in watched.chain(proposed) {
             for Hit { theirs, key, trigger, bytes } in search.keys(keys)? {
                 let room = bytes <= shared.limits.page_bytes_max.saturating_sub(found.bytes);
                 if found.rows.len() >= search.most || !(room || found.rows.is_empty()) {
-                    return Ok(Some(Barred::Conflict(found)));
+                    return Ok(found);
                 }
                 if found.rows.is_empty() {
                     found.accepted = index.unwrap_or(0);
@@ -154,7 +176,7 @@ impl Loaded {
                 break;
             }
         }
-        Ok((!found.rows.is_empty()).then_some(Barred::Conflict(found)))
+        Ok(found)
     }
 }
 

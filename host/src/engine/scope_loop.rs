@@ -5,7 +5,7 @@
 //! nothing here is ever rolled back.
 
 use super::committer::{Item, Plan};
-use super::conflict::{self, Barred, Found, Recent};
+use super::conflict::Recent;
 use super::mailbox::Cell;
 use super::pending::Pending;
 use super::registry::Ruling;
@@ -24,9 +24,6 @@ use std::sync::atomic::Ordering;
 
 /// Bytes of snapshots that may wait for the disk; beyond them no more are made.
 const SNAPSHOTS_QUEUED_MAX: usize = 64 * 1024 * 1024;
-
-/// Bytes of events that an answer of a conflict keeps until they are durable.
-const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// What the loop knows about its scope.
 pub(crate) struct ScopeLoop {
@@ -154,15 +151,9 @@ impl ScopeLoop {
             let (expected, actual) = (append.expected_head, loaded.head);
             return Ok(nothing(Outcome::HeadMismatch { expected, actual }, host_ms));
         }
-        let barred = loaded.barred(shared, &self.row, append);
-        match barred.map_err(|error| shared.unreadable(&error))? {
-            Some(Barred::UnknownBase { next }) => {
-                return Ok(nothing(Outcome::UnknownBase { next }, host_ms));
-            }
-            Some(Barred::Conflict(found)) => {
-                return conflicting(shared, &self.row, loaded, found, host_ms);
-            }
-            None => {}
+        if let Some((decision, plan)) = loaded.objection(shared, &self.row, append)? {
+            let (records, index) = (Vec::new(), Vec::new());
+            return Ok(Decided { records, index, decision, plan, host_ms });
         }
         loaded.ready(shared, &self.row)?;
         let host_ms = host_ms.max(loaded.host_ms);
@@ -440,27 +431,6 @@ fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     let decision = Decision::Nothing(outcome.clone());
     let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
     Decided { records, index, decision, plan, host_ms }
-}
-
-/// The later events are kept for the answer if they are small; if not, they are read again.
-fn conflicting(
-    shared: &Shared,
-    row: &Arc<ScopeRow>,
-    loaded: &Loaded,
-    found: Found,
-    host_ms: u64,
-) -> Result<Decided, Outcome> {
-    let (records, index) = (Vec::new(), Vec::new());
-    let Found { accepted, rows, bytes } = &found;
-    let (accepted, bytes) = (*accepted, *bytes);
-    let decision = Decision::Conflict { accepted, rows: rows.clone() };
-    let plan = if bytes <= KEPT_BYTES_MAX {
-        let outcome = conflict::outcome(accepted, rows, |seq| loaded.pending.owned(seq));
-        Plan::Outcome(outcome.map_err(|error| shared.unreadable(&error))?)
-    } else {
-        Plan::Conflict { found, row: Arc::clone(row) }
-    };
-    Ok(Decided { records, index, decision, plan, host_ms })
 }
 
 fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {

@@ -180,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn the_lists_of_a_condition_are_counted_too() {
+        let limits = Limits::default();
+        let found = |resolved, keys| {
+            let scope = ScopeName::new("a").unwrap();
+            let append = Append::new(scope, AppendId::default(), vec![Proposal::default(); 3])
+                .resolved(vec![Seq(1 << 40); resolved])
+                .watch(vec![Key { kind: String::new(), id: String::new() }; keys]);
+            let frame = ClientFrame { call: 7, request: Request::Append(append) };
+            too_much(&codec::encode(&frame).unwrap(), &limits).map(|(call, i)| (call, i.field))
+        };
+        assert_eq!(found(1_000, 32), None);
+        assert_eq!(found(1_001, 0), Some((7, "resolved".to_owned())));
+        assert_eq!(found(0, 33), Some((7, "condition keys".to_owned())));
+    }
+
+    #[test]
     fn other_requests_are_left_to_the_decoder() {
         let frame = ClientFrame { call: 1, request: Request::Status };
         assert!(too_much(&codec::encode(&frame).unwrap(), &Limits::default()).is_none());
