@@ -50,6 +50,9 @@ pub enum Broken {
     /// The event's bytes are not the ones that were hashed.
     #[error("the content of event {0} does not match its hash")]
     Content(Seq),
+    /// The index does not lead to the event, so that a conflict with it would not be seen.
+    #[error("event {0} is missing in the index of its keys and triggers")]
+    Unindexed(Seq),
     /// The event cannot be decoded at all.
     #[error("event {seq} cannot be read: {why}")]
     Record {

@@ -90,6 +90,7 @@ fn stage(log: &dyn EventLog, from: &ScopeRow, records: &[Vec<u8>], part: usize) 
             scope: Arc::clone(&row),
             at,
             bytes: 0,
+            index: Vec::new(),
             decision: None,
             snapshot: None,
             module: None,

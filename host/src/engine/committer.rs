@@ -4,11 +4,12 @@
 //! group syncs, the next one gathers. After an error whose effect is not known it never writes
 //! again: whoever waits gets `Unknown`, and the process is expected to exit.
 
+use super::conflict::Found;
 use super::feed::Feed;
 use super::mailbox::Cell;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
-use crate::log::{Change, CommitError, Decision, EventLog, ScopeRow, Unit};
+use crate::log::{Change, CommitError, Decision, EventLog, INDEX_ROW_BYTES, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Seq};
@@ -63,6 +64,8 @@ pub(crate) enum Plan {
     Outcome(Outcome),
     /// It had been decided before. The events are durable by the time this is answered.
     Earlier { id: AppendId, decision: Decision, row: Arc<ScopeRow> },
+    /// It conflicts with events that are too large to be kept at hand until they are durable.
+    Conflict { found: Found, row: Arc<ScopeRow> },
 }
 
 /// The queue in front of the committer, and its state.
@@ -137,6 +140,7 @@ impl Unit {
             at: Seq::ZERO,
             bytes: 0,
             records: Vec::new(),
+            index: Vec::new(),
             decision: None,
             snapshot: None,
             module: None,
@@ -293,7 +297,8 @@ impl Unit {
         let records: usize = self.records.iter().map(|record| record.as_bytes().len()).sum();
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        (self.records.len(), records + snapshot + module)
+        let index = self.index.len() * INDEX_ROW_BYTES;
+        (self.records.len(), records + index + snapshot + module)
     }
 }
 
@@ -383,6 +388,10 @@ impl Plan {
                 None => undecided("the records of the append cannot be read back"),
             },
             Plan::Earlier { id, decision, row } => shared.earlier(&row, id, decision),
+            Plan::Conflict { found, row } => Answer {
+                outcome: shared.conflict(&row, found.accepted, &found.rows),
+                duplicate: false,
+            },
         }
     }
 }

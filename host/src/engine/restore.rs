@@ -8,11 +8,11 @@ use super::committer::Item;
 use super::handle::Engine;
 use super::system::{RestoredFrom, SystemEvent};
 use super::whole::check_name;
-use crate::log::{Change, Floor, ScopeRow, Unit};
+use crate::log::{Change, Floor, ScopeRow, Unit, index_rows};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::{Origin, RequestError, ScopeInfo};
 use atomic_store_core::record::{Record, RecordView};
-use atomic_store_core::{Proposal, ScopeName, Seq};
+use atomic_store_core::{Event, Proposal, ScopeName, Seq};
 use std::sync::{Arc, mpsc};
 
 /// A scope on its way in. Dropped before [`Restore::finish`], it leaves nothing.
@@ -77,9 +77,11 @@ impl Restore {
 
     fn keep<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), RequestError> {
         let at = self.walk.as_ref().map(Walk::head);
-        let (mut records, mut bytes) = (Vec::new(), 0);
+        let (mut records, mut index, mut bytes) = (Vec::new(), Vec::new(), 0);
         for part in parts {
-            self.check(part).map_err(|why| invalid("records", why))?;
+            let event = self.check(part).map_err(|why| invalid("records", why))?;
+            let (log, id) = (&*self.engine.shared.log, self.row.id);
+            index.extend(index_rows(log, id, event.seq, &event.keys, &event.triggers));
             bytes += part.len();
             let record = Record::from_bytes(part).map_err(|why| invalid("records", why))?;
             records.push(record);
@@ -93,13 +95,14 @@ impl Restore {
         let mut unit = Unit::bare(Arc::new(self.row.clone()));
         unit.at = at.unwrap_or(self.row.floor.seq);
         unit.records = records;
+        unit.index = index;
         unit.change = Some(Box::new(Change::Stage));
         unit.host_ms = self.engine.shared.clock.now_ms();
         self.staged = true;
         self.engine.commit_alone(unit)
     }
 
-    fn check(&mut self, part: &[u8]) -> Result<(), String> {
+    fn check(&mut self, part: &[u8]) -> Result<Event, String> {
         let name = &self.row.name;
         let view = RecordView::parse(part).map_err(|why| why.to_string())?;
         let walk = match &mut self.walk {
@@ -130,20 +133,21 @@ impl Restore {
         if event.to_record().map_err(|why| why.to_string())?.hash() != event.hash {
             return Err(format!("event {} is not encoded as events are", event.seq));
         }
+        let (keys, triggers) = (event.keys.clone(), event.triggers.clone());
         let proposal = Proposal {
-            kind: event.kind,
-            content_type: event.content_type,
-            payload: event.payload,
-            keys: event.keys,
-            triggers: event.triggers,
-            metadata: event.metadata,
+            kind: event.kind.clone(),
+            content_type: event.content_type.clone(),
+            payload: event.payload.clone(),
+            keys,
+            triggers,
+            metadata: event.metadata.clone(),
             caller_ms: event.caller_ms,
         };
         let checked = self.engine.limits().check_proposal(&proposal);
         checked.map_err(|why| format!("event {}: {why}", event.seq))?;
         self.row.head = view.seq();
         self.row.hash = view.hash();
-        Ok(())
+        Ok(event)
     }
 
     /// Makes the scope visible, with all its events at once. Blocks until it is durable.

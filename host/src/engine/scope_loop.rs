@@ -5,18 +5,19 @@
 //! nothing here is ever rolled back.
 
 use super::committer::{Item, Plan};
+use super::conflict::Recent;
 use super::mailbox::Cell;
 use super::pending::Pending;
 use super::registry::Ruling;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
-use crate::log::{Decision, ScopeRow, Snapshot, Unit};
+use crate::log::{Decision, IndexRow, ScopeRow, Snapshot, Unit, topics};
 use crate::validator::{Acceptance, Validator, Verdict};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
 use atomic_store_core::{
-    Answer, Append, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Proposal, ScopeId,
-    ScopeName, Seq,
+    Answer, Append, Committed, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Place,
+    Position, Proposal, ScopeId, ScopeName, Seq,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,6 +42,8 @@ pub(crate) struct Loaded {
     /// The store's time of the last event; times of a scope never fall.
     pub(crate) host_ms: u64,
     pub(crate) pending: Arc<Pending>,
+    /// By which conflicts are found.
+    pub(crate) recent: Recent,
     pub(crate) ruling: Option<Ruling>,
     pub(crate) instance: Option<Box<dyn Validator>>,
     /// Events applied since the last snapshot.
@@ -50,6 +53,7 @@ pub(crate) struct Loaded {
 /// An append, decided.
 struct Decided {
     records: Vec<Record>,
+    index: Vec<IndexRow>,
     decision: Decision,
     plan: Plan,
     host_ms: u64,
@@ -85,17 +89,18 @@ impl ScopeLoop {
                 return to.answer(call, Answer { outcome: undecided, duplicate: false });
             }
         };
-        if append.repeated {
+        if append.repeated && !append.dry_run {
             shared.repeats.note(append.id);
         }
         let (at, bytes_before) = self.advance(&append, &decided);
-        let duplicate = matches!(decided.plan, Plan::Earlier { .. });
+        let forgotten = append.dry_run || matches!(decided.plan, Plan::Earlier { .. });
         let unit = Unit {
             scope: Arc::clone(&self.row),
             at,
             bytes: bytes_before,
             records: decided.records,
-            decision: (!duplicate).then_some((append.id, decided.decision)),
+            index: decided.index,
+            decision: (!forgotten).then_some((append.id, decided.decision)),
             snapshot: None,
             module: None,
             change: None,
@@ -122,8 +127,9 @@ impl ScopeLoop {
             loaded.unsaved += events;
         }
         let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
-        let decision = (append.id, decided.decision.clone());
-        loaded.pending.push(self.handed + 1, loaded.head, Some(decision), copies);
+        let decision = (!append.dry_run).then(|| (append.id, decided.decision.clone()));
+        loaded.pending.push(self.handed + 1, loaded.head, decision, copies);
+        loaded.recent.push(&decided.index, &loaded.pending);
         (at, bytes)
     }
 
@@ -141,7 +147,8 @@ impl ScopeLoop {
         if repeated && let Some(decision) = earlier(shared, &self.row, loaded, append)? {
             let (id, row) = (append.id, Arc::clone(&self.row));
             let plan = Plan::Earlier { id, decision: decision.clone(), row };
-            return Ok(Decided { records: Vec::new(), decision, plan, host_ms: loaded.host_ms });
+            let (records, index, host_ms) = (Vec::new(), Vec::new(), loaded.host_ms);
+            return Ok(Decided { records, index, decision, plan, host_ms });
         }
         if let Some(why) = shared.registry.sealed(&self.row.name) {
             let name = &self.row.name;
@@ -155,9 +162,13 @@ impl ScopeLoop {
             let (expected, actual) = (append.expected_head, loaded.head);
             return Ok(nothing(Outcome::HeadMismatch { expected, actual }, host_ms));
         }
+        if let Some((decision, plan)) = loaded.objection(shared, &self.row, append)? {
+            let (records, index) = (Vec::new(), Vec::new());
+            return Ok(Decided { records, index, decision, plan, host_ms });
+        }
         loaded.ready(shared, &self.row)?;
         let host_ms = host_ms.max(loaded.host_ms);
-        Ok(match loaded.judge(shared, append, host_ms) {
+        Ok(match loaded.judge(shared, &self.row, append, host_ms) {
             Ok(decided) => decided,
             Err(fault) => {
                 // An instance that faulted is in no known state; the next append gets a new one.
@@ -194,6 +205,7 @@ impl ScopeLoop {
             bytes: self.row.bytes,
             host_ms: 0,
             pending: Arc::new(Pending::new(log, row, self.row.head)),
+            recent: Recent::new(&*shared.log, self.row.id, self.row.head),
             ruling: None,
             instance: None,
             unsaved: 0,
@@ -316,7 +328,13 @@ impl ScopeLoop {
 impl Loaded {
     /// Asks the validator, lets it fold what it accepted, and makes records of it. Nothing is
     /// handed on before the fold has returned, so a fault costs this append only.
-    fn judge(&mut self, shared: &Shared, append: &Append, host_ms: u64) -> Result<Decided, Fault> {
+    fn judge(
+        &mut self,
+        shared: &Shared,
+        row: &ScopeRow,
+        append: &Append,
+        host_ms: u64,
+    ) -> Result<Decided, Fault> {
         let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
             return Err(bad_output("there is no instance"));
         };
@@ -333,6 +351,7 @@ impl Loaded {
         }
         let mut bodies = Vec::with_capacity(events.len());
         let mut records = Vec::with_capacity(events.len());
+        let mut index = Vec::new();
         let mut hash = self.hash;
         for (n, (event, caller_ms)) in events.into_iter().enumerate() {
             let seq = self.head.plus(n as u64 + 1);
@@ -354,18 +373,28 @@ impl Loaded {
                 Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
             hash = record.hash();
             records.push(record);
+            topics(&event.keys, &event.triggers, |topic| {
+                index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
+            });
             bodies.push(as_folded(body));
         }
         let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
         if records.is_empty() {
             return Ok(nothing(Outcome::Noop { reason }, host_ms));
         }
-        instance.apply(&bodies)?;
         let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
         let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
+        if append.dry_run {
+            // Where it would stand in the order of all scopes nobody knows.
+            let place = |seq| Place { seq, position: Position(0) };
+            let (first, last) = (place(first), place(last));
+            let committed = Committed { first, last, hash, reason, meta };
+            return Ok(nothing(Outcome::Committed(committed), host_ms));
+        }
+        instance.apply(&bodies)?;
         let decision =
             Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
-        Ok(Decided { records, decision, plan: Plan::Stored { reason, meta }, host_ms })
+        Ok(Decided { records, index, decision, plan: Plan::Stored { reason, meta }, host_ms })
     }
 }
 
@@ -427,7 +456,8 @@ fn earlier(
 
 fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     let decision = Decision::Nothing(outcome.clone());
-    Decided { records: Vec::new(), decision, plan: Plan::Outcome(outcome), host_ms }
+    let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
+    Decided { records, index, decision, plan, host_ms }
 }
 
 fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {

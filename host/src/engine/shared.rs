@@ -1,14 +1,16 @@
 //! What the loops, the committer and the sessions share.
 
 use super::committer::Committer;
+use super::conflict;
 use super::feed::Feed;
 use super::live::Live;
 use super::mailbox::Work;
+use super::pending::Pending;
 use super::pool::Scheduler;
 use super::registry::Registry;
 use super::repeats::Repeats;
 use crate::clock::Clock;
-use crate::log::{Decision, EventLog, ReadError, ScopeRow};
+use crate::log::{ConflictRow, Decision, EventLog, ReadError, ScopeRow};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
@@ -133,13 +135,12 @@ impl Shared {
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
             Decision::Nothing(outcome) => outcome,
+            Decision::Conflict { rows, .. } if rows.iter().any(|r| r.theirs <= row.floor.seq) => {
+                deleted("this append conflicted with events", row)
+            }
+            Decision::Conflict { accepted, rows } => self.conflict(row, accepted, &rows),
             Decision::Committed { first, last, .. } if first <= row.floor.seq => {
-                let why = format!(
-                    "this append was committed as events {first} to {last} of {}, which were deleted \
-                     since; to append anew, use a new id",
-                    row.name
-                );
-                Outcome::Invalid { field: "id".to_owned(), why }
+                deleted(&format!("this append was committed as events {first} to {last}"), row)
             }
             Decision::Committed { first, last, reason, meta } => {
                 let first = self.place(row, id, first);
@@ -152,6 +153,19 @@ impl Shared {
             }
         };
         Answer { outcome, duplicate: true }
+    }
+
+    /// The answer to a conflict with events that are durable.
+    pub(crate) fn conflict(
+        &self,
+        row: &Arc<ScopeRow>,
+        accepted: u32,
+        rows: &[ConflictRow],
+    ) -> Outcome {
+        // A reader of what is durable sees what an empty end does not hide.
+        let durable = Pending::new(Arc::clone(&self.log), Arc::clone(row), row.head);
+        conflict::outcome(accepted, rows, |seq| durable.owned(seq))
+            .unwrap_or_else(|error| self.unreadable(&error))
     }
 
     /// Where an event stands that an append stored. After an accepted loss another append's event
@@ -174,6 +188,13 @@ impl Shared {
             ReadError::DamagedIndex(format!("event {seq} of {} is missing", row.name))
         })
     }
+}
+
+/// The answer to an append that was decided before, and of which the events were deleted since.
+fn deleted(what: &str, row: &ScopeRow) -> Outcome {
+    let name = &row.name;
+    let why = format!("{what} of {name}, which were deleted since; to append anew, use a new id");
+    Outcome::Invalid { field: "id".to_owned(), why }
 }
 
 /// Counts what is in flight and refuses what is too much.

@@ -2,7 +2,7 @@
 //! scopes.
 
 use super::handle::Engine;
-use crate::log::{ReadError, ScopeRow};
+use crate::log::{ReadError, ScopeRow, check_indexed};
 use atomic_store_core::chain::Broken;
 use atomic_store_core::protocol::VerifyReport;
 use atomic_store_core::{Position, ScopeName, Seq};
@@ -75,10 +75,14 @@ impl Run<'_> {
         let before = self.report.bytes;
         let mut stopped = ControlFlow::Continue(());
         let (report, progress) = (&mut self.report, &mut self.progress);
-        let of = self.of;
-        let result = self.engine.shared.log.read(row, &mut walk, row.head, &mut |view| {
+        let (of, log) = (self.of, &*self.engine.shared.log);
+        let mut unindexed = Ok(());
+        let result = log.read(row, &mut walk, row.head, &mut |view| {
             report.events += 1;
             report.bytes += view.as_bytes().len() as u64;
+            if unindexed.is_ok() {
+                unindexed = check_indexed(log, row, view);
+            }
             if report.events.is_multiple_of(STEP) {
                 stopped = progress(report.scopes, of, report.events);
             }
@@ -92,6 +96,9 @@ impl Run<'_> {
             self.damage(ReadError::Damaged { scope, seq, found })?;
         } else if stopped.is_continue() {
             self.scope_as_recorded(row, self.report.bytes - before)?;
+        }
+        if let Err(error) = unindexed {
+            self.damage(error)?;
         }
         self.report.scopes += 1;
         if stopped.is_continue() {

@@ -4,6 +4,7 @@ use super::fjall_past::{self, Changed, Sweep};
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
+use super::topic::INDEX_KEY;
 use super::{CommitError, Snapshot, Unit};
 use atomic_store_core::codec::CodecError;
 use atomic_store_core::{Position, ScopeId, ScopeName, Seq};
@@ -33,6 +34,7 @@ pub(super) struct Committer {
     masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
     by_scope: Vec<usize>,
+    by_tag: Vec<[u8; INDEX_KEY]>,
     scratch: Vec<u8>,
 }
 
@@ -66,6 +68,7 @@ impl Committer {
             masks: vec![None; MASKS],
             heads: HashSet::new(),
             by_scope: Vec::new(),
+            by_tag: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -85,6 +88,7 @@ impl Committer {
             OwnedWriteBatch::with_capacity(tree.db.clone(), room).durability(Some(mode));
         let mut opened = BTreeSet::new();
         self.events(tree, &mut batch, units);
+        self.index(tree, &mut batch, units);
         self.heads.clear();
         let (written, sweep) = (&mut self.heads, &mut self.sweep);
         let (restored, changed) =
@@ -117,6 +121,16 @@ impl Committer {
                 let key = rows::event_key(unit.scope.id, Seq(seq));
                 batch.insert(&tree.events, key, record.as_bytes());
             }
+        }
+    }
+
+    /// Rows of `index`, in the order of their keys.
+    fn index(&mut self, tree: &Tree, batch: &mut OwnedWriteBatch, units: &[Unit]) {
+        self.by_tag.clear();
+        self.by_tag.extend(units.iter().flat_map(|unit| &unit.index).map(|row| row.key()));
+        self.by_tag.sort_unstable();
+        for key in &self.by_tag {
+            batch.insert(&tree.index, *key, "");
         }
     }
 

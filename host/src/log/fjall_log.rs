@@ -11,7 +11,7 @@ use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
     CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
-    Snapshot, Unit,
+    Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
@@ -106,8 +106,9 @@ impl EventLog for FjallLog {
         if let Some(why) = &committer.stopped {
             return Err(CommitError(why.clone()));
         }
-        let result = catch_unwind(AssertUnwindSafe(|| committer.sweep.part(&self.tree)))
-            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| committer.sweep.part(&self.tree, &self.secret)))
+                .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
         if let Err(CommitError(why)) = &result {
             committer.stopped = Some(format!("stopped by an earlier error: {why}"));
         }
@@ -158,6 +159,34 @@ impl EventLog for FjallLog {
         each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         self.tree.read_order(&self.names, after, each)
+    }
+
+    fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag {
+        Tag::new(&self.secret, scope, topic)
+    }
+
+    fn indexed(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let after = after.max(self.tree.past.floor(scope.id, &scope.name).seq);
+        self.tree.indexed(self.tag(scope.id, topic), after, through, false, each)
+    }
+
+    fn indexed_back(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let after = after.max(self.tree.past.floor(scope.id, &scope.name).seq);
+        self.tree.indexed(self.tag(scope.id, topic), after, through, true, each)
     }
 
     fn decision(

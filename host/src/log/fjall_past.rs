@@ -5,7 +5,8 @@ use super::fjall_commit::cannot_encode;
 use super::fjall_tree::Tree;
 use super::group::Group;
 use super::rows::{self, Past, ScopeHead};
-use super::{Change, CommitError, Floor, ScopeRow, Unit};
+use super::{Change, CommitError, Floor, IndexRow, ScopeRow, Tag, Unit, topics};
+use atomic_store_core::record::RecordView;
 use atomic_store_core::{ScopeId, Seq};
 use fjall::{OwnedWriteBatch, PersistMode, Readable};
 use std::collections::{HashSet, VecDeque};
@@ -109,7 +110,7 @@ fn remove_snapshots(
 
 impl Sweep {
     /// Removes a part of what is gone; true if there was something.
-    pub(super) fn part(&mut self, tree: &Tree) -> Result<bool, CommitError> {
+    pub(super) fn part(&mut self, tree: &Tree, secret: &[u8; 32]) -> Result<bool, CommitError> {
         let Some(&id) = self.queue.front() else { return Ok(false) };
         let Some(mut past) = tree.past.get(id).filter(Past::is_unswept) else {
             self.queue.pop_front();
@@ -121,10 +122,11 @@ impl Sweep {
         let range = rows::event_key(id, past.swept.next())..=rows::event_key(id, through);
         let mut rows = 0;
         for guard in tree.db.snapshot().range(&tree.events, range).take(SWEEP_ROWS) {
-            let key = guard.key().map_err(failed)?;
+            let (key, record) = guard.into_inner().map_err(failed)?;
             rows += 1;
             past.swept = rows::event_of(&key).map_or(past.swept, |(_, seq)| seq);
             batch.remove(&tree.events, key);
+            remove_index(tree, &mut batch, secret, id, &record);
         }
         if rows < SWEEP_ROWS {
             past.swept = past.floor.seq;
@@ -142,6 +144,23 @@ impl Sweep {
         tree.past.set([(id, after)]);
         Ok(true)
     }
+}
+
+/// Removes the rows of the index of an event. One that cannot be decoded leaves its rows, which nobody
+/// finds any more.
+fn remove_index(
+    tree: &Tree,
+    batch: &mut OwnedWriteBatch,
+    secret: &[u8; 32],
+    id: ScopeId,
+    record: &[u8],
+) {
+    let event = RecordView::parse(record).and_then(|view| view.to_event());
+    let Ok(event) = event else { return };
+    topics(&event.keys, &event.triggers, |topic| {
+        let row = IndexRow { tag: Tag::new(secret, id, topic), seq: event.seq };
+        batch.remove(&tree.index, row.key());
+    });
 }
 
 /// Reads all pasts when the tree is opened. What a crash left staged has nobody who would publish it.

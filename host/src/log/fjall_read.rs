@@ -2,6 +2,7 @@
 
 use super::fjall_tree::{Tree, read_error};
 use super::rows::{self, OrderRow, Run, ScopeHead};
+use super::topic::{IndexRow, Tag};
 use super::{ReadError, ScopeRow, Snapshot};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::record::RecordView;
@@ -163,6 +164,31 @@ impl Tree {
         if walk.head() < expected {
             let found = walk.head();
             return Err(damaged(found.next(), Broken::Short { expected, found }));
+        }
+        Ok(())
+    }
+
+    /// The numbers in the rows of a tag after `after` up to `through`, in order or the last first.
+    pub(super) fn indexed(
+        &self,
+        tag: Tag,
+        after: Seq,
+        through: Seq,
+        backwards: bool,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        if after >= through {
+            return Ok(());
+        }
+        let key = |seq| IndexRow { tag, seq }.key();
+        let mut rows = self.db.snapshot().range(&self.index, key(after.next())..=key(through));
+        while let Some(row) = if backwards { rows.next_back() } else { rows.next() } {
+            let key = row.key().map_err(read_error)?;
+            let seq = IndexRow::seq_of(&key)
+                .ok_or_else(|| ReadError::DamagedIndex("a key of the index".to_owned()))?;
+            if each(seq).is_break() {
+                break;
+            }
         }
         Ok(())
     }

@@ -15,9 +15,9 @@ const MIB: u64 = 1024 * 1024;
 /// changed for a keyspace that exists.
 const BLOB_BYTES: u32 = 4 * 1024;
 
-/// Decisions are small: the usual 64 MiB would hold a million of them, so many that finding the place
-/// of the next one leaves the processor's cache.
-const APPENDS_MEMTABLE: u64 = 16 * MIB;
+/// Decisions and rows of the index are small: the usual 64 MiB would hold a million of them, so many
+/// that finding the place of the next one leaves the processor's cache.
+const SCATTERED_MEMTABLE: u64 = 16 * MIB;
 
 /// An open tree.
 pub(super) struct Tree {
@@ -30,6 +30,8 @@ pub(super) struct Tree {
     pub(super) names: Keyspace,
     /// first position of a group -> [`super::rows::OrderRow`]
     pub(super) order: Keyspace,
+    /// tag, seq -> nothing
+    pub(super) index: Keyspace,
     /// bucket, scope, append id -> decision
     pub(super) appends: Keyspace,
     /// scope id, rule, seq -> snapshot
@@ -68,7 +70,8 @@ impl Tree {
             scopes: db.keyspace("scopes", small)?,
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
-            appends: db.keyspace("appends", || small().max_memtable_size(APPENDS_MEMTABLE))?,
+            index: db.keyspace("index", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
+            appends: db.keyspace("appends", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
             pasts: db.keyspace("pasts", small)?,

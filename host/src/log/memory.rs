@@ -7,7 +7,7 @@
 use super::group;
 use super::memory_tables::{Stored, Tables};
 use super::rows::Buckets;
-use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Unit};
+use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
@@ -89,6 +89,11 @@ impl MemoryLog {
     #[must_use]
     pub fn staged(&self) -> usize {
         self.state().live.staged()
+    }
+
+    /// Loses the rows of the index of an event. False if there were none.
+    pub fn forget_index(&self, scope: &ScopeName, seq: Seq) -> bool {
+        self.state().live.forget_index(scope, seq)
     }
 
     /// Says whether the disk has room.
@@ -306,6 +311,37 @@ impl EventLog for MemoryLog {
                 }
             }
         }
+    }
+
+    fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag {
+        Tables::tag(scope, topic)
+    }
+
+    fn indexed(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let found = self.reading()?.live.indexed(scope, self.tag(scope.id, topic), after, through);
+        // Not locked while `each` runs, so that it may read too.
+        let _stopped = found.into_iter().try_for_each(each);
+        Ok(())
+    }
+
+    fn indexed_back(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let found = self.reading()?.live.indexed(scope, self.tag(scope.id, topic), after, through);
+        let _stopped = found.into_iter().rev().try_for_each(each);
+        Ok(())
     }
 
     fn decision(

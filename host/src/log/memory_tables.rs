@@ -1,11 +1,13 @@
 //! The tables of a [`super::MemoryLog`]: what a journal of units adds up to.
 
 use super::rows::Buckets;
-use super::{Change, CommitError, Decision, ScopeRow, Snapshot, Unit};
+use super::{
+    Change, CommitError, Decision, IndexRow, ScopeRow, Snapshot, Tag, Topic, Unit, topics,
+};
 use atomic_store_core::chain::{Walk, genesis};
-use atomic_store_core::record;
+use atomic_store_core::record::{self, RecordView};
 use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ pub(super) struct Stored {
     at: Seq,
     bytes: u64,
     records: Vec<Arc<[u8]>>,
+    index: Vec<IndexRow>,
     decision: Option<(AppendId, Decision)>,
     snapshot: Option<Snapshot>,
     module: Option<(Digest, Arc<[u8]>)>,
@@ -30,6 +33,7 @@ impl Stored {
             at: unit.at,
             bytes: unit.bytes,
             records: unit.records.iter().map(|record| Arc::from(record.as_bytes())).collect(),
+            index: unit.index.clone(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.clone(),
             module: unit.module.clone(),
@@ -67,6 +71,7 @@ pub(super) struct Tables {
     /// The event at position n + 1.
     order: Vec<(ScopeName, Seq)>,
     commits: u64,
+    index: BTreeSet<IndexRow>,
     decisions: BTreeMap<u32, BTreeMap<(ScopeName, AppendId), Decision>>,
     snapshots: BTreeMap<(ScopeId, Digest, Seq), Snapshot>,
     modules: BTreeMap<Digest, Arc<[u8]>>,
@@ -140,6 +145,7 @@ impl Tables {
         let mut latest = 0;
         for unit in units {
             latest = latest.max(unit.host_ms);
+            self.index.extend(&unit.index);
             if unit.change == Some(Change::Stage) {
                 let staged = self.staged.entry(unit.scope.id).or_default();
                 staged.extend(unit.records.iter().cloned());
@@ -292,6 +298,34 @@ impl Tables {
         };
         let there = places.filter(|(_, (name, seq))| !deleted(name, *seq));
         there.take(at_most).map(find).collect()
+    }
+
+    /// Not secret, so that runs repeat.
+    pub(super) fn tag(scope: ScopeId, topic: Topic<'_>) -> Tag {
+        Tag::new(&[0; 32], scope, topic)
+    }
+
+    pub(super) fn indexed(&self, scope: &ScopeRow, tag: Tag, after: Seq, through: Seq) -> Vec<Seq> {
+        let floor = self.scopes.get(&scope.name).map_or(Seq::ZERO, |scope| scope.row.floor.seq);
+        let after = after.max(floor);
+        if after >= through {
+            return Vec::new();
+        }
+        let row = |seq| IndexRow { tag, seq };
+        self.index.range(row(after.next())..=row(through)).map(|row| row.seq).collect()
+    }
+
+    pub(super) fn forget_index(&mut self, name: &ScopeName, seq: Seq) -> bool {
+        let Some(id) = self.scopes.get(name).map(|scope| scope.row.id) else { return false };
+        let records = self.records(name, seq, seq, 1);
+        let event =
+            records.first().and_then(|record| RecordView::parse(record).ok()?.to_event().ok());
+        let Some(event) = event else { return false };
+        let mut lost = false;
+        topics(&event.keys, &event.triggers, |topic| {
+            lost |= self.index.remove(&IndexRow { tag: Self::tag(id, topic), seq });
+        });
+        lost
     }
 
     pub(super) fn decision(

@@ -20,6 +20,7 @@ mod memory_tables;
 mod open;
 mod past;
 mod rows;
+mod topic;
 mod watch;
 
 pub use fjall_bare::{BareCommits, bare_group_commit};
@@ -27,11 +28,12 @@ pub use fjall_log::FjallLog;
 pub use memory::{CommitFault, MemoryLog};
 pub use open::{Cut, OpenError, OpenOptions, OpenReport};
 pub use past::Change;
+pub use topic::{INDEX_ROW_BYTES, IndexRow, Tag, Topic, check_indexed, index_rows, topics};
 
 use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
-use atomic_store_core::{AppendId, Digest, Outcome, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Key, Outcome, Position, ScopeId, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -108,6 +110,36 @@ pub trait EventLog: Send + Sync + 'static {
         &self,
         after: Position,
         each: &mut dyn FnMut(&ScopeName, RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
+    /// What stands for a topic of a scope in [`Unit::index`].
+    fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag;
+
+    /// Calls `each` with the durable events of a topic after `after` up to `through`, in order, until
+    /// it breaks. Hashes may meet, so an event can come that is not of the topic; none is left out.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn indexed(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
+    /// The same, the last first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn indexed_back(
+        &self,
+        scope: &ScopeRow,
+        topic: Topic<'_>,
+        after: Seq,
+        through: Seq,
+        each: &mut dyn FnMut(Seq) -> ControlFlow<()>,
     ) -> Result<(), ReadError>;
 
     /// What was decided under an append id, if that is remembered.
@@ -217,6 +249,9 @@ pub struct Unit {
     pub bytes: u64,
     /// The events, numbered from `at` + 1. May be none.
     pub records: Vec<Record>,
+    /// Under which topics the events are found, see [`index_rows`]. Empty for events without keys and
+    /// triggers.
+    pub index: Vec<IndexRow>,
     /// What to remember under which append id.
     pub decision: Option<(AppendId, Decision)>,
     /// A snapshot to keep; the last two of a rule are kept.
@@ -247,6 +282,28 @@ pub enum Decision {
     },
     /// It stored nothing, and this was the outcome.
     Nothing(Outcome),
+    /// It conflicted with these events; what the answer says of them is read again.
+    Conflict {
+        /// Proposals before the first conflict.
+        accepted: u32,
+        /// The conflicts.
+        rows: Vec<ConflictRow>,
+    },
+}
+
+/// A conflict without the later event itself; see [`atomic_store_core::Conflict`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRow {
+    /// Which proposal.
+    pub index: Option<u32>,
+    /// The number it would have had.
+    pub ours: Seq,
+    /// The key in question.
+    pub key: Key,
+    /// The trigger between the two.
+    pub trigger: Option<Key>,
+    /// The later event.
+    pub theirs: Seq,
 }
 
 /// A validator's state at a seq.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The version byte of every row in this file.
 const VERSION: u8 = 1;
 
-/// Length of a key of `appends`; no other keyspace has keys of this length but `scopes`.
+/// Length of a key of `appends`. Of the other keyspaces only `scopes` and `index` have keys of this
+/// length, and rows of theirs come with events only.
 pub(super) const APPEND_KEY: usize = 20;
 /// Length of a key of `snapshots`; no other keyspace has keys of this length but `scopes`.
 pub(super) const SNAPSHOT_KEY: usize = 48;
