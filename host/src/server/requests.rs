@@ -3,13 +3,12 @@
 
 use super::feed::{Feed, failed, lost};
 use super::hub::blocking;
-use super::page::{Place, Source};
 use super::session::{Session, Streaming, decode};
 use super::skim;
 use super::uploads::Upload;
-use crate::engine::{Burst, Engine};
-use atomic_store_core::protocol::{At, ClientFrame, Reply, Request, RequestError};
-use atomic_store_core::{Answer, Outcome, Position, ScopeName, Seq};
+use crate::engine::{Burst, Engine, Selection};
+use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
+use atomic_store_core::{Answer, Outcome, PagePlace, ScopeName};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,23 +93,11 @@ impl Requests {
     }
 
     fn other(&mut self, call: u64, request: Request) {
+        let request = match wanted(request) {
+            Ok((selection, limit)) => return self.select(call, selection, limit),
+            Err(other) => other,
+        };
         match request {
-            Request::Subscribe { scope, after, .. } => {
-                let place = Place { seq: after, position: Position(0) };
-                self.subscribe(call, Source::Scope(scope, Seq::MAX), place);
-            }
-            Request::SubscribeOrder { after, .. } => {
-                let place = Place { seq: Seq::ZERO, position: after };
-                self.subscribe(call, Source::Order, place);
-            }
-            Request::Read { scope, after, through, limit, .. } => {
-                let place = Place { seq: after, position: Position(0) };
-                self.read(call, Source::Scope(scope, through), place, limit);
-            }
-            Request::ReadOrder { after, limit, .. } => {
-                let place = Place { seq: Seq::ZERO, position: after };
-                self.read(call, Source::Order, place, limit);
-            }
             Request::Verify { scope } => self.verify(call, scope),
             Request::Cancel { call: stream } => {
                 self.started += 1;
@@ -134,17 +121,13 @@ impl Requests {
         }
     }
 
-    fn subscribe(&mut self, call: u64, source: Source, place: Place) {
-        if let Some(stream) = self.stream(call, true) {
-            let session = Arc::clone(&self.session);
-            tokio::spawn(Feed { session, stream, source, place }.subscribe());
-        }
-    }
-
-    fn read(&mut self, call: u64, source: Source, place: Place, limit: u64) {
-        if let Some(stream) = self.stream(call, false) {
-            let session = Arc::clone(&self.session);
-            tokio::spawn(Feed { session, stream, source, place }.read(limit));
+    /// A subscription, or a read if there is a limit.
+    fn select(&mut self, call: u64, selection: Selection, limit: Option<u64>) {
+        let Some(stream) = self.stream(call, limit.is_none()) else { return };
+        let Some(feed) = Feed::start(Arc::clone(&self.session), stream, selection) else { return };
+        match limit {
+            Some(limit) => drop(tokio::spawn(feed.read(limit))),
+            None => drop(tokio::spawn(feed.subscribe())),
         }
     }
 
@@ -200,6 +183,39 @@ impl Requests {
             session.out.reply(call, &reply);
         });
     }
+}
+
+/// What a read or a subscription asks for, and the limit of a read; other requests come back.
+fn wanted(request: Request) -> Result<(Selection, Option<u64>), Request> {
+    let forwards = |scope, after, through, filter, replay| Selection {
+        scope,
+        place: PagePlace { after, through, past: 0 },
+        backwards: false,
+        filter,
+        replay,
+    };
+    Ok(match request {
+        Request::Read { scope, after, through, limit, backwards, filter, replay } => {
+            let selection = forwards(Some(scope), after.0, through.0, filter, replay);
+            (Selection { backwards, ..selection }, Some(limit))
+        }
+        Request::ReadOrder { after, through, limit, backwards, filter } => {
+            let selection = forwards(None, after.0, through.0, filter, Replay::Off);
+            (Selection { backwards, ..selection }, Some(limit))
+        }
+        Request::Subscribe { scope, after, filter, replay } => {
+            (forwards(Some(scope), after.0, u64::MAX, filter, replay), None)
+        }
+        Request::SubscribeOrder { after, filter } => {
+            (forwards(None, after.0, u64::MAX, filter, Replay::Off), None)
+        }
+        Request::ResumeReplay { scope, after, through, past, limit, filter, replay } => {
+            let selection = forwards(Some(scope), after.0, through.0, filter, replay);
+            let place = PagePlace { past: past.0, ..selection.place };
+            (Selection { place, ..selection }, limit)
+        }
+        other => return Err(other),
+    })
 }
 
 /// Requests with one answer that may wait for the disk.
