@@ -154,15 +154,18 @@ impl Selection {
         }
     }
 
-    /// What a subscription cannot do.
-    pub(crate) fn check_subscription(&self) -> Result<(), RequestError> {
+    /// Refuses what no request can say.
+    pub(crate) fn check(&self, subscription: bool) -> Result<(), RequestError> {
         let no = |field: &str, why: &str| {
             Err(RequestError::Invalid { field: field.to_owned(), why: why.to_owned() })
         };
-        if self.backwards {
+        if self.scope.is_none() && self.replay != Replay::Off {
+            return no("replay", "effects touch keys of one scope; name it");
+        }
+        if subscription && self.backwards {
             return no("backwards", "what is to come can only be followed forwards");
         }
-        if self.place.through != u64::MAX && self.place.past == 0 {
+        if subscription && self.place.through != u64::MAX && self.place.past == 0 {
             return no("through", "a subscription has no end; read instead, or leave it out");
         }
         Ok(())

@@ -173,9 +173,8 @@ impl SelectionStream {
     }
 
     async fn open(&mut self) -> Result<(), ClientError> {
-        if self.left.is_none() {
-            self.selection.check_subscription()?;
-        } else if self.place.mark(false) >= self.place.through {
+        self.selection.check(self.left.is_none())?;
+        if self.left.is_some() && self.place.mark(false) >= self.place.through {
             self.finish();
             return Ok(());
         }

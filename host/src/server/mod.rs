@@ -14,6 +14,7 @@ mod requests;
 mod serve;
 mod session;
 mod skim;
+mod skim_reads;
 mod socket_file;
 mod uploads;
 

@@ -1,11 +1,11 @@
 //! What each request does. Appends and queries go straight to the engine; whatever may wait for the
 //! disk runs elsewhere, so that this task never blocks.
 
-use super::feed::{Feed, failed, lost};
+use super::feed::{Feed, failed, invalid, lost};
 use super::hub::blocking;
 use super::session::{Session, Streaming, decode};
-use super::skim;
 use super::uploads::Upload;
+use super::{skim, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{Answer, Outcome, PagePlace, ScopeName};
@@ -69,6 +69,13 @@ impl Requests {
             let (field, why) = (invalid.field, invalid.why);
             let answer = Answer { outcome: Outcome::Invalid { field, why }, duplicate: false };
             self.session.out.reply(call, &Reply::Answer(answer));
+            return Ok(());
+        }
+        if body.len() > SKIM_BYTES
+            && let Some((call, why)) = skim_reads::too_much(body, self.session.limits())?
+        {
+            self.started += 1;
+            self.session.out.reply(call, &Reply::Error(invalid(why)));
             return Ok(());
         }
         let ClientFrame { call, request } = decode(body)?;
