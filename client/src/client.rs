@@ -7,6 +7,7 @@ use crate::shared::{CallRules, Shared};
 use crate::slots::CallEnd;
 use crate::wire::{self, Wire};
 use crate::{Address, ClientError, EventStream, Options, OrderStream, connection};
+use crate::{Selection, SelectionStream};
 use atomic_store_core::protocol::{
     At, Reply, Request, ScopeInfo, StoreId, StoreStatus, VerifyReport,
 };
@@ -100,29 +101,44 @@ impl Client {
         self.handle.ids.next()
     }
 
+    /// Reads the events of a selection. A scope that was never written is empty.
+    #[must_use]
+    pub fn select(&self, selection: &Selection) -> SelectionStream {
+        let left = Some(selection.limit);
+        SelectionStream::new(Arc::clone(&self.handle), selection.clone(), left)
+    }
+
+    /// The events of a selection, then each new one that belongs to it; never ends by itself. Its
+    /// limit does not count.
+    #[must_use]
+    pub fn follow(&self, selection: &Selection) -> SelectionStream {
+        SelectionStream::new(Arc::clone(&self.handle), selection.clone(), None)
+    }
+
     /// Reads events of a scope: those after `after` up to `through`, at most `limit`. A scope that
     /// was never written is empty.
     #[must_use]
     pub fn read(&self, scope: &ScopeName, after: Seq, through: Seq, limit: u64) -> EventStream {
-        EventStream::read(Arc::clone(&self.handle), scope.clone(), after, through, limit)
+        let selection = Selection::of(scope).after(after.0).through(through.0).limit(limit);
+        EventStream::new(self.select(&selection))
     }
 
     /// Reads events of all scopes in their common order: at most `limit` after a position.
     #[must_use]
     pub fn read_order(&self, after: Position, limit: u64) -> OrderStream {
-        OrderStream::new(Arc::clone(&self.handle), after, Some(limit))
+        OrderStream::new(self.select(&Selection::all().after(after.0).limit(limit)))
     }
 
     /// Events of a scope after `after`, then each new one; never ends by itself.
     #[must_use]
     pub fn subscribe(&self, scope: &ScopeName, after: Seq) -> EventStream {
-        EventStream::subscribe(Arc::clone(&self.handle), scope.clone(), after)
+        EventStream::new(self.follow(&Selection::of(scope).after(after.0)))
     }
 
     /// Events of all scopes after a position, then each new one; never ends by itself.
     #[must_use]
     pub fn subscribe_order(&self, after: Position) -> OrderStream {
-        OrderStream::new(Arc::clone(&self.handle), after, None)
+        OrderStream::new(self.follow(&Selection::all().after(after.0)))
     }
 
     /// What is known about a scope; nothing if it was never written.

@@ -26,8 +26,8 @@
 //!
 //! Every future of this crate may be dropped at any time without harm to other calls. Dropping
 //! the future of an append leaves its fate open: it may have been sent, and be stored; append again
-//! with the same id and `repeated = true` to learn which. `EventStream::next` and
-//! `OrderStream::next` lose nothing when dropped: the next call gives the same event. Dropping a
+//! with the same id and `repeated = true` to learn which. The `next` of
+//! every stream loses nothing when dropped: the next call gives the same event. Dropping a
 //! stream ends it on the server too. The connection closes when the last clone and the last stream
 //! are gone.
 #![forbid(unsafe_code)]
@@ -43,6 +43,7 @@ mod feed;
 mod ids;
 mod options;
 mod scopes;
+mod selection;
 mod shared;
 mod slots;
 mod stream;
@@ -54,4 +55,5 @@ pub use client::{Client, Loaded};
 pub use error::ClientError;
 pub use options::Options;
 pub use scopes::Restore;
-pub use stream::{EventStream, OrderStream};
+pub use selection::Selection;
+pub use stream::{EventStream, Found, OrderStream, SelectionStream};

@@ -268,11 +268,7 @@ impl State {
             }
             Slot::Stream(slot) if slot.cut => None,
             Slot::Stream(slot) => {
-                let more = matches!(
-                    frame.reply,
-                    Reply::Events(_) | Reply::Skipped { .. } | Reply::Progress { .. }
-                );
-                let last = !more;
+                let last = !goes_on(&frame.reply);
                 slot.replies.push_back(frame.reply);
                 slot.bytes += bytes;
                 let waker = slot.waker.take();
@@ -373,4 +369,16 @@ impl CallSlot {
         }
         self.waker.take()
     }
+}
+
+/// True if more replies follow.
+fn goes_on(reply: &Reply) -> bool {
+    matches!(
+        reply,
+        Reply::Events(_)
+            | Reply::Progress { .. }
+            | Reply::Scanned { .. }
+            | Reply::Replaying { .. }
+            | Reply::Skipped { .. }
+    )
 }

@@ -4,7 +4,7 @@
 //! more than the value stand here too, so that host, client and tests refuse the same things with
 //! the same words.
 
-use crate::{Append, Condition, Key, Proposal, Reason, Seq};
+use crate::{Append, Condition, Filter, Key, Proposal, Reason, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
@@ -82,6 +82,10 @@ pub struct Limits {
     pub page_events_max: usize,
     /// Bytes of one page of a read, once it holds one event. Default 1 MiB.
     pub page_bytes_max: usize,
+    /// Keys, and likewise kinds of keys, kinds and triggers, of a filter. Default 64.
+    pub filter_max: usize,
+    /// Keys whose history one read may replay, and triggers that may fire in it. Default 10,000.
+    pub replay_keys_max: usize,
 
     /// Bytes of a component. A Python validator has 18 MB. Default 32 MiB.
     pub component_bytes_max: usize,
@@ -172,6 +176,8 @@ impl Default for Limits {
             slow_reader_ms_max: 10_000,
             page_events_max: 1_000,
             page_bytes_max: MIB,
+            filter_max: 64,
+            replay_keys_max: 10_000,
             component_bytes_max: 32 * MIB,
             components_max: 1_000,
             bindings_max: 1_000,
@@ -282,8 +288,47 @@ impl Limits {
         Ok(())
     }
 
+    /// Checks a filter from outside.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_filter(&self, filter: &Filter) -> Result<(), Invalid> {
+        for (field, keys) in [("filter.keys", &filter.keys), ("filter.triggers", &filter.triggers)]
+        {
+            cap(field, "keys", keys.len(), self.filter_max)?;
+            self.check_key_texts(field, keys)?;
+        }
+        let kinds = ("filter.kinds", &filter.kinds, self.kind_bytes_max);
+        for (field, texts, max) in
+            [kinds, ("filter.key_kinds", &filter.key_kinds, self.key_bytes_max)]
+        {
+            cap(field, "kinds", texts.len(), self.filter_max)?;
+            for text in texts {
+                if text.is_empty() {
+                    return Err(Invalid::new(field, "a kind is not empty; leave it out for any"));
+                }
+                cap(field, "bytes in a kind", text.len(), max)?;
+            }
+        }
+        for (field, span) in
+            [("filter.host_ms", filter.host_ms), ("filter.caller_ms", filter.caller_ms)]
+        {
+            if let (Some(from), Some(until)) = (span.from, span.until)
+                && from >= until
+            {
+                let why = format!("it ends at {until}, which is not after its begin, {from}");
+                return Err(Invalid::new(field, why));
+            }
+        }
+        Ok(())
+    }
+
     fn check_keys(&self, field: &str, keys: &[Key]) -> Result<(), Invalid> {
         cap(field, "keys", keys.len(), self.keys_max)?;
+        self.check_key_texts(field, keys)
+    }
+
+    fn check_key_texts(&self, field: &str, keys: &[Key]) -> Result<(), Invalid> {
         for key in keys {
             if key.kind.is_empty() || key.id.is_empty() {
                 return Err(Invalid::new(field, "a key needs a kind and an id, as in book:Emma"));

@@ -1,7 +1,7 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `History`, `ReadRejections` and `Verify` get several, the
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `ReadRejections` and `Verify` get several, the
 //! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
@@ -11,6 +11,7 @@ use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, Rejectio
 use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
+pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
 
 /// A frame from client to server.
@@ -253,32 +254,24 @@ pub enum Request {
         /// S29). The records are those of the new chain.
         from: Option<Origin>,
     },
-}
-
-/// Whether a read after some event also brings what effects touch (coherence C16, C17).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Replay {
-    /// Events as they are stored, effects among them.
-    #[default]
-    Off,
-    /// Also the whole earlier history of every key that an effect in the range touches, marked as
-    /// replayed. The effects themselves are left out.
-    Touched,
-    /// The same, with the effects.
-    TouchedAndEffects,
-}
-
-/// A moment in the life of a scope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum At {
-    /// Now.
-    #[default]
-    Head,
-    /// After this event, included (Eventsrc S19).
-    Seq(Seq),
-    /// After the last event that the store admitted up to this moment, included, in milliseconds
-    /// since 1970-01-01 UTC (Eventsrc S20).
-    Time(u64),
+    /// Goes on with a `Read` or a `Subscribe` that replays, where it was cut off: what `Replaying` said
+    /// of it, and the last event that came. Replies: as theirs.
+    ResumeReplay {
+        /// The scope.
+        scope: ScopeName,
+        /// Events up to this one are replayed if touched.
+        after: Seq,
+        /// What touches them lies between `after` and this one, included.
+        through: Seq,
+        /// Only what comes after this event of the replay.
+        past: Seq,
+        /// At most so many that pass the filter; nothing for a subscription.
+        limit: Option<u64>,
+        /// Which events.
+        filter: Filter,
+        /// Whether the effects come, too.
+        replay: Replay,
+    },
 }
 
 /// What a server may answer.
@@ -359,6 +352,22 @@ pub enum Reply {
         /// Events deleted.
         events: u64,
     },
+    /// To reads and subscriptions with a filter: so far was looked, although nothing was found since
+    /// the last entry. Whoever has to ask again may begin here; going backwards, before here.
+    Scanned {
+        /// In the scope; 0 for the order over all scopes.
+        seq: Seq,
+        /// In the order over all scopes; 0 for a scope.
+        position: Position,
+    },
+    /// To reads and subscriptions that replay, before the entries of each round: those up to `after`
+    /// that what lies between touches, then those between, all in their order.
+    Replaying {
+        /// Entries up to this one are replayed.
+        after: Seq,
+        /// The round ends here, and knows of nothing behind it.
+        through: Seq,
+    },
     /// To `Read` and `Subscribe`, before events: those up to this one were deleted, so the next one
     /// need not follow what the reader had.
     Skipped {
@@ -386,38 +395,6 @@ impl std::fmt::Display for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// One event on its way to a reader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The scope, if the reader asked for the order over all scopes.
-    pub scope: Option<ScopeName>,
-    /// True if it comes before the range that was asked for, because an effect touches it.
-    pub replayed: bool,
-    /// The record as stored; see [`crate::record`].
-    #[serde(with = "serde_bytes")]
-    pub record: Vec<u8>,
-}
-
-/// Why a subscription ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Ended {
-    /// The client did not read fast enough. Subscribe again after the last event received: this one.
-    SlowReader {
-        /// The last event that was sent, in the scope; 0 for the order over all scopes.
-        resume_after: Seq,
-        /// The last event that was sent, in the order over all scopes.
-        resume_position: Position,
-    },
-    /// The store is shutting down.
-    Shutdown,
-    /// The log could not be read further.
-    Damaged {
-        /// Scope, event and what was found.
-        what: String,
-    },
 }
 
 /// What a verification found.

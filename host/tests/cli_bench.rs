@@ -11,7 +11,7 @@ fn a_short_run_fills_in_every_number() {
     let auction = auction();
     let output = place
         .bare()
-        .args(["--json", "bench", "--seconds", "0.1", "--validator"])
+        .args(["--json", "bench", "--seconds", "0.1", "--read-events", "5000", "--validator"])
         .arg(&auction)
         .output()
         .unwrap();
@@ -38,6 +38,9 @@ fn a_short_run_fills_in_every_number() {
     {
         assert!(positive(&report[name]), "{name}: {}", report[name]);
     }
+    let filtered = &report["filtered_read"];
+    assert_eq!((filtered["events"].as_u64(), filtered["matches"].as_u64()), (Some(5_000), Some(5)));
+    assert!(["all_ms", "filtered_ms", "ratio"].iter().all(|name| positive(&filtered[*name])));
     assert_eq!(report["validator"], "auction@1.0.0");
     let left: Vec<_> = std::fs::read_dir(place.path(".")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

@@ -12,6 +12,7 @@ const SCOPES: &str = "tests/tests/engine_scopes.rs";
 const CONDITIONS: &str = "tests/tests/conditions.rs";
 const SESSION: &str = "tests/tests/limits_session.rs";
 const NET: &str = "tests/tests/net_limits.rs";
+const READING: &str = "tests/tests/read_refusals.rs";
 const RESUME: &str = "tests/tests/net_resume.rs";
 const PLUGIN: &str = "host/tests/plugin_limits.rs";
 const HOSTILE: &str = "host/tests/plugin_hostile.rs";
@@ -67,6 +68,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("page_bytes_max", SESSION, "a_page_holds_its_bytes_and_at_least_one_event"),
     ("page_bytes_max", CONDITIONS, "conflicts_in_an_answer_have_their_bytes_and_at_least_one_event"),
     ("page_bytes_max", CONTRACT, "history_is_read_page_by_page"),
+    ("filter_max", VALUES, PURE),
+    ("filter_max", READING, "a_filter_at_its_caps_is_served_and_one_more_is_refused_by_name"),
+    ("replay_keys_max", READING, "a_replay_has_its_number_of_keys_and_of_triggers"),
     ("component_bytes_max", PLUGIN, "a_component_has_its_size"),
     ("component_bytes_max", NET, "a_component_of_the_cap_is_looked_at_and_one_byte_more_is_not"),
     ("component_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),

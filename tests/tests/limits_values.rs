@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use atomic_store_core::{
-    Append, AppendId, Condition, ContentType, Invalid, Key, Limits, Proposal, Reason, ScopeName,
-    Seq,
+    Append, AppendId, Condition, ContentType, Filter, Invalid, Key, Limits, Proposal, Reason,
+    ScopeName, Seq,
 };
 
 fn append(proposals: Vec<Proposal>) -> Append {
@@ -117,6 +117,22 @@ fn table(limits: &Limits) -> Vec<(&'static str, usize, &'static str, Check)> {
             |l, n| l.check_query(&text(n - 1), &[0])),
         ("query_answer_bytes_max", l.query_answer_bytes_max, "query answer",
             |l, n| l.check_query_answer(&vec![0; n])),
+        ("filter_max", l.filter_max, "filter.keys",
+            |l, n| l.check_filter(&Filter { keys: keys(n, 1, 1), ..Filter::default() })),
+        ("filter_max", l.filter_max, "filter.triggers",
+            |l, n| l.check_filter(&Filter { triggers: keys(n, 1, 1), ..Filter::default() })),
+        ("filter_max", l.filter_max, "filter.kinds",
+            |l, n| l.check_filter(&Filter { kinds: vec![text(1); n], ..Filter::default() })),
+        ("filter_max", l.filter_max, "filter.key_kinds",
+            |l, n| l.check_filter(&Filter { key_kinds: vec![text(1); n], ..Filter::default() })),
+        ("key_bytes_max", l.key_bytes_max, "filter.keys",
+            |l, n| l.check_filter(&Filter { keys: keys(1, n, 1), ..Filter::default() })),
+        ("key_bytes_max", l.key_bytes_max, "filter.triggers",
+            |l, n| l.check_filter(&Filter { triggers: keys(1, 1, n), ..Filter::default() })),
+        ("key_bytes_max", l.key_bytes_max, "filter.key_kinds",
+            |l, n| l.check_filter(&Filter { key_kinds: vec![text(n)], ..Filter::default() })),
+        ("kind_bytes_max", l.kind_bytes_max, "filter.kinds",
+            |l, n| l.check_filter(&Filter { kinds: vec![text(n)], ..Filter::default() })),
         ("component_bytes_max", l.component_bytes_max, "component",
             |l, n| l.check_component(n)),
         ("config_bytes_max", l.config_bytes_max, "config",
@@ -162,6 +178,7 @@ fn the_caps_are_those_of_the_store_and_no_constants() {
         answer_data_bytes_max: limits.answer_data_bytes_max + 1,
         query_args_bytes_max: limits.query_args_bytes_max + 1,
         query_answer_bytes_max: limits.query_answer_bytes_max + 1,
+        filter_max: limits.filter_max + 1,
         component_bytes_max: limits.component_bytes_max + 1,
         config_bytes_max: limits.config_bytes_max + 1,
         restore_records_max: limits.restore_records_max + 1,
@@ -189,6 +206,11 @@ fn what_must_not_be_empty_is_refused_with_an_example() {
         ("triggers", proposal(&limits, Proposal { triggers: keys(1, 0, 1), ..plain() })),
         ("condition keys", condition(&limits, |c| c.keys = keys(1, 1, 0))),
         ("resolved", condition(&limits, |c| c.resolved = vec![Seq(1), Seq::ZERO])),
+        ("filter.keys", limits.check_filter(&Filter { keys: keys(1, 0, 1), ..Filter::default() })),
+        (
+            "filter.kinds",
+            limits.check_filter(&Filter { kinds: vec![text(0)], ..Filter::default() }),
+        ),
         ("reasons", limits.check_reasons(&[])),
         ("component", limits.check_component(0)),
     ];

@@ -3,43 +3,62 @@
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
-use super::json::{EventJson, Shown};
 use super::output::{Out, note};
-use super::{input, text};
-use atomic_store_core::{Event, Position, ScopeName, Seq};
+use super::select::{FILTERS, FoundJson, Select, wrong_page};
+use super::text;
+use atomic_store_client::{Found, Selection};
+use atomic_store_core::PageToken;
 use clap::Args;
+use serde_json::json;
 
 /// Rows of a table, unless the caller asks for more: a table is laid out as a whole.
 const TABLE_ROWS: u64 = 1_000;
-/// Characters of a payload in a table.
-const PAYLOAD_CHARS: usize = 200;
 
 /// Read the stored events of a scope, or of all scopes in their common order
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  atomic-store read auction/1
-  atomic-store read auction/1 --after 100 --limit 10
-  atomic-store read --all --json > backup.ndjson
-
-With --json, one event on each line. Every event is checked against the chain of hashes on the
-way; what does not fit is refused (exit code 65).")]
+#[command(after_help = help())]
 pub(crate) struct Read {
-    /// The scope
-    #[arg(value_parser = input::scope, required_unless_present = "all", conflicts_with = "all")]
-    scope: Option<ScopeName>,
-    /// All scopes; --after is then a position
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    select: Select,
     /// Only events after this one
     #[arg(long, value_name = "N", default_value_t = 0)]
     after: u64,
     /// Only events up to this one
-    #[arg(long, value_name = "N", conflicts_with = "all")]
+    #[arg(long, value_name = "N")]
     through: Option<u64>,
     /// At most so many [default: all with --json, else 1000]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// The last event first
+    #[arg(long, conflicts_with = "replay")]
+    backwards: bool,
+    /// The last so many, in their order
+    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "backwards", "page", "replay"])]
+    last: Option<u64>,
+    /// Go on where a read with --limit stopped; all but --limit must be as it was
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["after", "through"])]
+    page: Option<PageToken>,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  atomic-store read auction/1
+  atomic-store read auction/1 --after 100 --limit 10
+  atomic-store read library --key book:Emma --last 5
+  atomic-store read library --after 100 --replay
+  atomic-store read --all --kind bid --since-time 2026-11-22 --backwards --limit 20
+  atomic-store read --all --json > backup.ndjson
+
+With --json, one event on each line. If --limit cut the read off, a token for the next page follows:
+in JSON as a last line {{\"next\": TOKEN}}, else on standard error; there may be nothing on that page.
+
+{FILTERS}
+
+Every event that is shown was checked against its own hash and number, and where nothing is left out,
+against the event before it; what does not fit is refused (exit code 65)."
+    )
 }
 
 /// Runs the command.
@@ -49,75 +68,64 @@ pub(crate) async fn run(global: &Global, args: Read, out: &mut Out) -> Result<()
     done.and(connection.close().await)
 }
 
+/// What to ask the store.
+fn selection(args: &Read, json: bool) -> Result<Selection, Failure> {
+    let most = if json { u64::MAX } else { TABLE_ROWS };
+    let mut selection = args.select.selection();
+    if args.backwards || args.last.is_some() {
+        selection = selection.backwards();
+    }
+    selection = match &args.page {
+        Some(token) => selection.page(token).map_err(|why| wrong_page(&why))?,
+        None => selection.after(args.after).through(args.through.unwrap_or(u64::MAX)),
+    };
+    Ok(selection.limit(args.last.or(args.limit).unwrap_or(most)))
+}
+
 async fn print(connection: &Connection, args: &Read, out: &mut Out) -> Result<(), Failure> {
-    let most = if out.json() { u64::MAX } else { TABLE_ROWS };
-    let limit = args.limit.unwrap_or(most);
-    let mut rows = Vec::new();
-    let mut last = 0;
-    match &args.scope {
-        Some(scope) => {
-            let through = args.through.map_or(Seq::MAX, Seq);
-            let mut events = connection.client.read(scope, Seq(args.after), through, limit);
-            while let Some(event) = events.next().await {
-                let event = event?;
-                last = event.seq.0;
-                one(scope, &event, false, &mut rows, out)?;
-            }
-        }
-        None => {
-            let mut events = connection.client.read_order(Position(args.after), limit);
-            while let Some(event) = events.next().await {
-                let (scope, event) = event?;
-                last = event.position.0;
-                one(&scope, &event, true, &mut rows, out)?;
-            }
+    let selection = selection(args, out.json())?;
+    let mut stream = connection.client.select(&selection);
+    let (mut rows, mut last) = (Vec::new(), Vec::<Found>::new());
+    while let Some(found) = stream.next().await {
+        let found = found?;
+        if args.last.is_some() {
+            last.push(found);
+        } else {
+            one(args, &found, &mut rows, out)?;
         }
     }
-    if out.json() {
-        return Ok(());
+    for found in last.iter().rev() {
+        one(args, found, &mut rows, out)?;
     }
-    let full = rows.len() as u64 == TABLE_ROWS && args.limit.is_none();
-    match args.scope {
-        Some(_) => out.table(&["seq", "time", "kind", "payload", "keys"], rows)?,
-        None => {
-            out.table(&["position", "scope", "seq", "time", "kind", "payload", "keys"], rows)?
+    if !out.json() {
+        let rows = std::mem::take(&mut rows);
+        out.table(&args.select.header(), rows)?;
+    }
+    let Some(next) = stream.page() else { return Ok(()) };
+    match (out.json(), args.limit) {
+        (true, Some(_)) => out.document(&json!({ "next": next.to_string() })),
+        (false, Some(_)) => {
+            note(&format!("next page: the same command with --page {next}"));
+            Ok(())
         }
+        (false, None) if args.last.is_none() => {
+            let first = text::count(TABLE_ROWS);
+            note(&format!("the first {first}; more with --page {next}, --limit or --json"));
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    if full {
-        note(&format!(
-            "the first {}; more with --after {last}, --limit or --json",
-            text::count(TABLE_ROWS)
-        ));
-    }
-    Ok(())
 }
 
 fn one(
-    scope: &ScopeName,
-    event: &Event,
-    all: bool,
+    args: &Read,
+    found: &Found,
     rows: &mut Vec<Vec<String>>,
     out: &mut Out,
 ) -> Result<(), Failure> {
     if out.json() {
-        return out.document(&EventJson(scope, event));
+        return out.document(&FoundJson::of(found));
     }
-    let mut row = row(event);
-    if all {
-        row.splice(0..0, [event.position.to_string(), scope.to_string()]);
-    }
-    rows.push(row);
+    rows.push(args.select.row(found));
     Ok(())
-}
-
-fn row(event: &Event) -> Vec<String> {
-    let payload = Shown::of(&event.content_type, &event.payload);
-    let keys: Vec<_> = event.keys.iter().map(|key| format!("{}:{}", key.kind, key.id)).collect();
-    vec![
-        event.seq.to_string(),
-        text::time(event.host_ms),
-        event.kind.clone(),
-        text::short(payload.text(), PAYLOAD_CHARS).into_owned(),
-        keys.join(" "),
-    ]
 }

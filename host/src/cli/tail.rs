@@ -3,10 +3,11 @@
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
-use super::json::{EventJson, Shown};
+use super::json::Shown;
 use super::output::Out;
-use super::{input, text};
-use atomic_store_core::{Event, Position, ScopeName, Seq};
+use super::select::{FILTERS, FoundJson, Select};
+use super::text;
+use atomic_store_client::Found;
 use clap::Args;
 
 /// Follow the events of a scope, or of all scopes, as they are stored
@@ -14,24 +15,33 @@ use clap::Args;
 /// Starts with the next event, unless --after names an earlier one. Goes on until it is
 /// interrupted; a server that restarts is followed without gap or repeat.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  atomic-store tail auction/1
-  atomic-store tail auction/1 --after 0
-  atomic-store tail --all --json | jq .payload")]
+#[command(after_help = help())]
 pub(crate) struct Tail {
-    /// The scope
-    #[arg(value_parser = input::scope, required_unless_present = "all", conflicts_with = "all")]
-    scope: Option<ScopeName>,
-    /// All scopes in their common order; --after is then a position
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    select: Select,
     /// Start after this event [default: the last one]
     #[arg(long, value_name = "N")]
     after: Option<u64>,
+    /// First the last so many that are there
+    #[arg(long, value_name = "N", conflicts_with_all = ["after", "replay"])]
+    last: Option<u64>,
     /// Stop after so many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  atomic-store tail auction/1
+  atomic-store tail auction/1 --after 0
+  atomic-store tail auction/1 --kind bid --last 5
+  atomic-store tail library --key-kind book --replay
+  atomic-store tail --all --json | jq .payload
+
+{FILTERS}"
+    )
 }
 
 /// Runs the command.
@@ -46,48 +56,47 @@ pub(crate) async fn run(global: &Global, args: Tail, out: &mut Out) -> Result<()
 }
 
 async fn follow(connection: &Connection, args: &Tail, out: &mut Out) -> Result<(), Failure> {
+    let client = &connection.client;
+    let after = match (args.after, &args.select.scope) {
+        (Some(after), _) => after,
+        (None, Some(scope)) => client.show_scope(scope).await?.map_or(0, |info| info.head.0),
+        (None, None) => client.status().await?.position.0,
+    };
     let mut left = args.limit.unwrap_or(u64::MAX);
-    match &args.scope {
-        Some(scope) => {
-            let after = match args.after {
-                Some(after) => Seq(after),
-                None => connection.client.show_scope(scope).await?.map_or(Seq::ZERO, |i| i.head),
-            };
-            let mut events = connection.client.subscribe(scope, after);
-            while left > 0 {
-                let Some(event) = events.next().await else { break };
-                print(scope, &event?, out)?;
-                left -= 1;
-            }
+    if let Some(last) = args.last {
+        let before = args.select.selection().through(after).backwards().limit(last);
+        let (mut stream, mut found) = (client.select(&before), Vec::new());
+        while let Some(event) = stream.next().await {
+            found.push(event?);
         }
-        None => {
-            let after = match args.after {
-                Some(after) => Position(after),
-                None => connection.client.status().await?.position,
-            };
-            let mut events = connection.client.subscribe_order(after);
-            while left > 0 {
-                let Some(event) = events.next().await else { break };
-                let (scope, event) = event?;
-                print(&scope, &event, out)?;
-                left -= 1;
-            }
+        for found in found.iter().rev().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            print(found, out)?;
+            left -= 1;
         }
+    }
+    let mut events = client.follow(&args.select.selection().after(after));
+    while left > 0 {
+        let Some(found) = events.next().await else { break };
+        print(&found?, out)?;
+        left -= 1;
     }
     Ok(())
 }
 
-fn print(scope: &ScopeName, event: &Event, out: &mut Out) -> Result<(), Failure> {
+fn print(found: &Found, out: &mut Out) -> Result<(), Failure> {
     if out.json() {
-        out.document(&EventJson(scope, event))?;
+        out.document(&FoundJson::of(found))?;
     } else {
+        let event = &found.event;
         let payload = Shown::of(&event.content_type, &event.payload);
         out.line(&format!(
-            "{} {scope} {} {} {}",
+            "{} {} {} {} {}{}",
             text::time(event.host_ms),
+            found.scope,
             event.seq,
             event.kind,
-            payload.text()
+            payload.text(),
+            if found.replayed { " (replayed)" } else { "" }
         ))?;
     }
     // Whoever follows wants to see it now.

@@ -16,7 +16,7 @@ use atomic_store_core::chain::Broken;
 use atomic_store_core::protocol::{RequestError, ScopeInfo, StoreId, StoreStatus};
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{
-    Answer, Append, Digest, Limits, Outcome, Overload, Position, ScopeId, ScopeName, Seq,
+    Answer, Append, Limits, Outcome, Overload, Position, ScopeId, ScopeName, Seq,
 };
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -252,20 +252,6 @@ impl Engine {
             _ => Ok(()),
         });
         result.inspect_err(|error| self.shared.sealed.note(error))
-    }
-
-    /// Where the events of a scope begin, if not at the first: the last deleted one, and the chain's
-    /// hash at it. Costs nothing as long as nothing was deleted.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn floor(&self, scope: &ScopeName) -> Result<Option<(Seq, Digest)>, ReadError> {
-        if self.shared.registry.changes() == 0 {
-            return Ok(None);
-        }
-        let row =
-            self.shared.log.scope(scope).inspect_err(|error| self.shared.sealed.note(error))?;
-        Ok(row.map(|row| row.floor).filter(|f| f.seq > Seq::ZERO).map(|f| (f.seq, f.hash)))
     }
 
     /// Calls `each` with the durable events of all scopes after a position. Blocks on the disk.

@@ -1,27 +1,41 @@
 //! Reads and subscriptions: pages from the log, one after the other, each waiting for room in the
 //! session's queue; a subscription then waits for the next durable event and reads on.
 //!
-//! The log is the only source, and a feed asks it for what follows the last event it sent. So
+//! The log is the only source, and a feed asks it for what follows the place where it stands. So
 //! there can be no gap and no repeat, and a slow reader costs the engine nothing.
 
 use super::hub::blocking;
-use super::page::{Page, Place, Source};
+use super::out::Chunk;
+use super::page::Page;
 use super::session::{Phase, Session, Streaming};
-use crate::engine::Engine;
+use crate::engine::{Scan, SelectError, Selection};
 use crate::log::ReadError;
-use atomic_store_core::protocol::{Ended, Reply, RequestError};
-use atomic_store_core::{Digest, Seq};
+use atomic_store_core::protocol::{Ended, Replay, Reply, RequestError};
+use atomic_store_core::{Invalid, PagePlace, Position, Seq, frame};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
+/// A client is told how far was looked after so many events of which none passed.
+const TOLD_EVERY: u64 = 10_000;
+
 /// One read or subscription.
 pub(crate) struct Feed {
-    pub(crate) session: Arc<Session>,
-    pub(crate) stream: Streaming,
-    pub(crate) source: Source,
-    pub(crate) place: Place,
+    session: Arc<Session>,
+    stream: Streaming,
+    selection: Selection,
+    /// Lent to the thread that reads.
+    scan: Option<Scan>,
+    /// Where the scan stands.
+    place: PagePlace,
+    done: bool,
+    /// The place that the client knows: an event it got, or what it was told.
+    told: u64,
+    /// The client knows the bounds of this round of a replay.
+    announced: bool,
+    /// Held while what is replayed is in memory.
+    replaying: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a feed stops before its end.
@@ -34,6 +48,8 @@ enum Stop {
     Slow,
     /// The log cannot be read.
     Failed(ReadError),
+    /// It is too large.
+    Invalid(Invalid),
     /// A defect: the reading thread panicked.
     Lost,
     /// The client has seen more than there is.
@@ -41,20 +57,41 @@ enum Stop {
 }
 
 impl Feed {
+    /// Begins, or tells the client why not.
+    pub(crate) fn start(
+        session: Arc<Session>,
+        stream: Streaming,
+        selection: Selection,
+    ) -> Option<Feed> {
+        match session.engine().select(selection) {
+            Ok(scan) => Some(Feed {
+                session,
+                stream,
+                selection: scan.selection().clone(),
+                place: scan.place(),
+                told: scan.place().mark(scan.selection().backwards),
+                scan: Some(scan),
+                done: false,
+                announced: false,
+                replaying: None,
+            }),
+            Err(why) => {
+                stream.finish(&Reply::Error(invalid(why)));
+                None
+            }
+        }
+    }
+
     /// Sends at most `limit` events, then `Done`.
     pub(crate) async fn read(mut self, mut limit: u64) {
         let end = loop {
-            if limit == 0 {
+            if limit == 0 || self.done {
                 break Reply::Done;
             }
             match self.page(limit, None).await {
-                Ok(page) => {
+                Ok((page, permit)) => {
                     limit = limit.saturating_sub(page.events);
-                    let full = page.full;
-                    self.send(page);
-                    if !full {
-                        break Reply::Done;
-                    }
+                    self.send(page, permit);
                 }
                 // Without a last reply the client reads on after it has connected again.
                 Err(Stop::Gone | Stop::Shutdown) => return,
@@ -67,17 +104,17 @@ impl Feed {
     /// Sends what is there and what comes, until it is stopped.
     pub(crate) async fn subscribe(mut self) {
         let patience = Duration::from_millis(self.session.limits().slow_reader_ms_max);
-        let end = match &self.source {
-            Source::Scope(scope, _) => {
+        let end = match &self.selection.scope {
+            Some(scope) => {
                 let changes = self.session.engine().watch_scope(scope);
                 self.follow(changes, patience).await
             }
-            Source::Order => {
+            None => {
                 let changes = self.session.engine().watch_order();
                 self.follow(changes, patience).await
             }
         };
-        let end = end.of_subscription(self.place);
+        let end = end.of_subscription(&self.selection, self.place);
         self.stream.finish(&end);
     }
 
@@ -88,15 +125,9 @@ impl Feed {
         loop {
             // Marked as seen before reading, so a change during the read is not missed.
             drop(changes.borrow_and_update());
-            loop {
+            while !self.done {
                 match self.page(u64::MAX, Some(patience)).await {
-                    Ok(page) => {
-                        let full = page.full;
-                        self.send(page);
-                        if !full {
-                            break;
-                        }
-                    }
+                    Ok((page, permit)) => self.send(page, permit),
                     Err(stop) => return stop,
                 }
             }
@@ -108,33 +139,41 @@ impl Feed {
                     }
                 }
             }
+            if let Err(why) = self.go_on() {
+                return Stop::Invalid(why);
+            }
         }
+    }
+
+    /// Begins anew behind all that was looked at.
+    fn go_on(&mut self) -> Result<(), Invalid> {
+        let after = self.place.mark(false);
+        self.selection.place = PagePlace { after, through: u64::MAX, past: 0 };
+        self.place = self.selection.place;
+        self.scan = Some(self.session.engine().select(self.selection.clone())?);
+        (self.done, self.announced) = (false, false);
+        Ok(())
     }
 
     /// Refuses to wait for events after one that does not exist: the client has seen another
     /// history than this store has.
     async fn check_ahead(&self) -> Result<(), Stop> {
-        let place = self.place;
-        let ahead = match &self.source {
-            Source::Order => {
+        let place = self.place.mark(false);
+        let ahead = match &self.selection.scope {
+            None => {
                 let end = *self.session.engine().watch_order().borrow();
-                (place.position > end).then(|| {
-                    format!(
-                        "position {} is ahead of the store, which ends at {end}",
-                        place.position
-                    )
-                })
+                (place > end.0)
+                    .then(|| format!("position {place} is ahead of the store, which ends at {end}"))
             }
-            Source::Scope(..) if place.seq == Seq::ZERO => None,
-            Source::Scope(scope, _) => {
+            Some(_) if place == 0 => None,
+            Some(scope) => {
                 let (session, scope) = (Arc::clone(&self.session), scope.clone());
                 let look = move || {
                     let info = session.engine().show_scope(&scope)?;
                     let head = info.map_or(Seq::ZERO, |info| info.head);
-                    let seq = place.seq;
                     let ahead =
-                        format!("event {seq} is ahead of the store: {scope} ends at {head}");
-                    Ok((seq > head).then_some(ahead))
+                        format!("event {place} is ahead of the store: {scope} ends at {head}");
+                    Ok((Seq(place) > head).then_some(ahead))
                 };
                 let head = blocking(&self.session.hub.reads, look).await.ok_or(Stop::Lost)?;
                 head.map_err(Stop::Failed)?
@@ -145,7 +184,19 @@ impl Feed {
     }
 
     /// The next page, and a permit for its bytes.
-    async fn page(&self, limit: u64, patience: Option<Duration>) -> Result<Ready, Stop> {
+    async fn page(
+        &mut self,
+        limit: u64,
+        patience: Option<Duration>,
+    ) -> Result<(Page, OwnedSemaphorePermit), Stop> {
+        let Some(mut scan) = self.scan.take() else { return Err(Stop::Lost) };
+        if scan.remembers() && self.replaying.is_none() {
+            let replays = Arc::clone(&self.session.hub.replays);
+            self.replaying = Some(tokio::select! {
+                stop = self.stream.stopped() => return Err(stop.into()),
+                permit = replays.acquire_owned() => permit.map_err(|_| Stop::Gone)?,
+            });
+        }
         let room = self.session.out.room_for_page(self.session.limits());
         let permit = tokio::select! {
             stop = self.stream.stopped() => return Err(stop.into()),
@@ -159,65 +210,63 @@ impl Feed {
                 }
             } => permit?,
         };
-        let (session, source, place) = (Arc::clone(&self.session), self.source.clone(), self.place);
-        let read = move || loop {
-            let gone = skipped(session.engine(), &source, place)?;
-            let start = gone.map_or(place, |(through, _)| Place { seq: through, ..place });
-            let page = Page::read(session.engine(), &source, start, limit)?;
-            // If the scope was deleted while the page was read, the reader must hear of it first.
-            if skipped(session.engine(), &source, place)? == gone {
-                return Ok((gone, page));
-            }
+        let (session, known) = (Arc::clone(&self.session), self.told);
+        let read = move || {
+            let page = Page::read(session.engine(), &mut scan, limit, known);
+            (scan, page)
         };
-        let page = tokio::select! {
+        let (scan, page) = tokio::select! {
             stop = self.stream.stopped() => return Err(stop.into()),
             page = blocking(&self.session.hub.reads, read) => page.ok_or(Stop::Lost)?,
         };
-        let (skipped, page) = page.map_err(Stop::Failed)?;
-        Ok(Ready { events: page.events, full: page.full, skipped, page, permit })
+        if !scan.remembers() {
+            self.replaying = None;
+        }
+        (self.place, self.done) = (scan.place(), scan.is_done());
+        self.scan = Some(scan);
+        let page = page.map_err(|why| match why {
+            SelectError::Read(why) => Stop::Failed(why),
+            SelectError::Invalid(why) => Stop::Invalid(why),
+        })?;
+        Ok((page, permit))
     }
 
-    fn send(&mut self, ready: Ready) {
-        let Ready { page, mut permit, skipped, .. } = ready;
-        if let Some((through, hash)) = skipped {
-            self.place.seq = through;
+    fn send(&mut self, page: Page, permit: OwnedSemaphorePermit) {
+        let call = self.stream.call;
+        let PagePlace { after, through, .. } = self.place;
+        if self.selection.replay != Replay::Off && !self.announced && through > after {
+            self.announced = true;
+            let (after, through) = (Seq(after), Seq(through));
+            self.stream.push(&Reply::Replaying { after, through });
+        }
+        if let Some((through, hash)) = page.skipped {
             self.stream.push(&Reply::Skipped { through, hash });
         }
-        if page.events == 0 {
+        let mark = self.place.mark(self.selection.backwards);
+        if page.events > 0 {
+            self.push(page.into_chunk(call), permit);
+        } else if mark.abs_diff(self.told) >= TOLD_EVERY && !self.done {
+            let (seq, position) = match self.selection.scope {
+                Some(_) => (Seq(mark), Position(0)),
+                None => (Seq::ZERO, Position(mark)),
+            };
+            let told = (call, Reply::Scanned { seq, position });
+            match frame::put(Vec::new(), &told) {
+                Ok(bytes) => self.push(Chunk { bytes, from: 0, permit: None }, permit),
+                Err(why) => tracing::error!(%why, "a place cannot be encoded"),
+            }
+        } else {
             return;
         }
-        self.place = page.place;
-        let mut chunk = page.into_chunk(self.stream.call);
-        let held = permit.num_permits();
-        let surplus = held.saturating_sub(chunk.bytes.len());
+        self.told = mark;
+    }
+
+    /// Queues bytes of the stream, which hold as much room as they take.
+    fn push(&self, mut chunk: Chunk, mut permit: OwnedSemaphorePermit) {
+        let surplus = permit.num_permits().saturating_sub(chunk.bytes.len());
         drop(permit.split(surplus));
         chunk.permit = Some(permit);
         self.session.out.push_page(self.stream.cancelled(), chunk);
-    }
-}
-
-/// A page that has room in the queue.
-struct Ready {
-    events: u64,
-    full: bool,
-    /// What the reader should hear before the page: events up to this one were deleted.
-    skipped: Option<(Seq, Digest)>,
-    page: Page,
-    permit: OwnedSemaphorePermit,
-}
-
-/// The floor of the scope, if the reader stands before it.
-fn skipped(
-    engine: &Engine,
-    source: &Source,
-    place: Place,
-) -> Result<Option<(Seq, Digest)>, ReadError> {
-    match source {
-        Source::Order => Ok(None),
-        Source::Scope(scope, through) => {
-            let floor = engine.floor(scope)?.filter(|(seq, _)| place.seq < *seq);
-            Ok(floor.filter(|(seq, _)| seq <= through))
-        }
     }
 }
 
@@ -238,23 +287,36 @@ impl Stop {
             ),
             Stop::Failed(why) => failed(&why),
             Stop::Ahead(why) => ahead(why),
+            Stop::Invalid(why) => invalid(why),
             Stop::Lost => lost(),
         })
     }
 
-    fn of_subscription(self, place: Place) -> Reply {
+    fn of_subscription(self, selection: &Selection, place: PagePlace) -> Reply {
         match self {
             Stop::Gone | Stop::Shutdown => Reply::Ended(Ended::Shutdown),
-            Stop::Slow => Reply::Ended(Ended::SlowReader {
-                resume_after: place.seq,
-                resume_position: place.position,
+            Stop::Slow => Reply::Ended(match selection.scope {
+                Some(_) => Ended::SlowReader {
+                    resume_after: Seq(place.after),
+                    resume_position: Position(0),
+                },
+                None => Ended::SlowReader {
+                    resume_after: Seq::ZERO,
+                    resume_position: Position(place.after),
+                },
             }),
             Stop::Failed(ReadError::Storage(why)) => Reply::Error(RequestError::Failed(why)),
             Stop::Failed(damage) => Reply::Ended(Ended::Damaged { what: damage.to_string() }),
             Stop::Ahead(why) => Reply::Error(ahead(why)),
+            Stop::Invalid(why) => Reply::Error(invalid(why)),
             Stop::Lost => Reply::Error(lost()),
         }
     }
+}
+
+/// A broken rule or cap, for the client.
+pub(crate) fn invalid(why: Invalid) -> RequestError {
+    RequestError::Invalid { field: why.field, why: why.why }
 }
 
 fn ahead(why: String) -> RequestError {

@@ -10,6 +10,8 @@ const READS: usize = 16;
 const TASKS: usize = 16;
 /// Verifications at the same time; each reads everything.
 const VERIFICATIONS: usize = 2;
+/// Replays that hold the keys they are about at the same time.
+const REPLAYS: usize = 64;
 /// Components on their way in at the same time, each up to the cap in memory.
 const UPLOADS: usize = 4;
 /// Scopes on their way in at the same time.
@@ -25,6 +27,7 @@ pub(crate) struct Hub {
     pub(crate) verifications: Semaphore,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) restores: Arc<Semaphore>,
+    pub(crate) replays: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -37,6 +40,7 @@ impl Hub {
             verifications: Semaphore::new(VERIFICATIONS),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             restores: Arc::new(Semaphore::new(RESTORES)),
+            replays: Arc::new(Semaphore::new(REPLAYS)),
         })
     }
 }

@@ -15,6 +15,7 @@ mod restores;
 mod serve;
 mod session;
 mod skim;
+mod skim_reads;
 mod socket_file;
 mod uploads;
 

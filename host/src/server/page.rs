@@ -1,13 +1,10 @@
 //! A page of events as one frame, made without an intermediate copy of the records.
 
 use super::out::Chunk;
-use crate::engine::Engine;
-use crate::log::ReadError;
+use crate::engine::{Engine, Found, Scan, SelectError, Taken};
 use atomic_store_core::protocol::Reply;
-use atomic_store_core::record::RecordView;
-use atomic_store_core::{Limits, Position, ScopeName, Seq, codec, frame};
+use atomic_store_core::{Digest, Limits, ScopeName, Seq, codec, frame};
 use serde::Serialize;
-use std::ops::ControlFlow;
 
 /// Room in front of the entries: the frame's length, the call, the reply's number, and how many
 /// entries there are. None of that is known before the last entry is.
@@ -15,30 +12,14 @@ const GAP: usize = frame::LENGTH_BYTES + 10 + 5 + 10;
 /// First size of a page's buffer; it grows with what is read.
 const FIRST_BYTES: usize = 16 * 1024;
 
-/// What is being read.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// One scope, up to an event.
-    Scope(ScopeName, Seq),
-    /// All scopes in their common order.
-    Order,
-}
-
-/// Where a reader stands: after the last event it got.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) seq: Seq,
-    pub(crate) position: Position,
-}
-
 /// Some events, encoded as a frame.
 pub(crate) struct Page {
     bytes: Vec<u8>,
     pub(crate) events: u64,
-    /// After the last event of the page.
-    pub(crate) place: Place,
-    /// The page was full: there may be more at once.
-    pub(crate) full: bool,
+    /// Where nothing is left out: the number before the next event.
+    before: Option<u64>,
+    /// What the reader must hear first: events up to this one were deleted.
+    pub(crate) skipped: Option<(Seq, Digest)>,
 }
 
 /// An entry by reference; it has the bytes of a `protocol::Entry`.
@@ -51,51 +32,57 @@ struct EntryOut<'a> {
 }
 
 impl Page {
-    /// Reads a page of at most `limit` events. Blocks on the disk.
+    fn empty() -> Page {
+        Page { bytes: Vec::new(), events: 0, before: None, skipped: None }
+    }
+
+    /// Goes on with a scan by a step, or two if the first only found the bounds. Gives at most `limit`
+    /// events, and perhaps none. `known` is the place that the client knows. Blocks on the disk.
     pub(crate) fn read(
         engine: &Engine,
-        source: &Source,
-        place: Place,
+        scan: &mut Scan,
         limit: u64,
-    ) -> Result<Page, ReadError> {
+        known: u64,
+    ) -> Result<Page, SelectError> {
         let limits = engine.limits();
-        let mut page = Page { bytes: Vec::new(), events: 0, place, full: false };
+        let before = scan.selection().is_contiguous().then_some(known);
+        let mut page = Page { before, ..Page::empty() };
         let most = limit.min(limits.page_events_max.max(1) as u64);
-        let add = |page: &mut Page, scope: Option<&ScopeName>, view: RecordView<'_>| {
-            page.add(limits, most, scope, view)
-        };
-        match source {
-            Source::Scope(scope, through) => {
-                engine.read(scope, place.seq, *through, &mut |view| add(&mut page, None, view))?
+        let all = scan.selection().scope.is_none();
+        for _ in 0..2 {
+            engine.step(scan, &mut |found| page.add(limits, most, all, found))?;
+            if page.events > 0 || scan.is_done() {
+                break;
             }
-            Source::Order => engine
-                .read_order(place.position, &mut |scope, view| add(&mut page, Some(scope), view))?,
         }
         Ok(page)
     }
 
-    fn add(
-        &mut self,
-        limits: &Limits,
-        most: u64,
-        scope: Option<&ScopeName>,
-        view: RecordView<'_>,
-    ) -> ControlFlow<()> {
+    fn add(&mut self, limits: &Limits, most: u64, all: bool, found: Found<'_>) -> Taken {
+        let Found { scope, replayed, view } = found;
         let record = view.as_bytes();
         let bytes = self.bytes.len() + record.len() + Limits::SCOPE_NAME_BYTES_MAX;
         if self.events >= most || (self.events > 0 && bytes > limits.page_bytes_max) {
-            self.full = true;
-            return ControlFlow::Break(());
+            return Taken::Not;
+        }
+        if let Some(before) = &mut self.before {
+            // Only a deletion makes a hole here; it is told before the page, so it ends one.
+            if view.seq().0 != before.saturating_add(1) {
+                if self.events > 0 {
+                    return Taken::Not;
+                }
+                self.skipped = Some((Seq(view.seq().0 - 1), view.previous()));
+            }
+            *before = view.seq().0;
         }
         if self.bytes.is_empty() {
             self.bytes = Vec::with_capacity(FIRST_BYTES.max(GAP + bytes));
             self.bytes.resize(GAP, 0);
         }
-        self.bytes =
-            encode(std::mem::take(&mut self.bytes), &EntryOut { scope, replayed: false, record });
+        let entry = EntryOut { scope: all.then_some(scope), replayed, record };
+        self.bytes = encode(std::mem::take(&mut self.bytes), &entry);
         self.events += 1;
-        self.place = Place { seq: view.seq(), position: view.position() };
-        ControlFlow::Continue(())
+        if self.events >= most { Taken::Enough } else { Taken::Next }
     }
 
     /// The page as the frame of a call.
@@ -124,8 +111,9 @@ fn encode<T: Serialize>(buffer: Vec<u8>, value: &T) -> Vec<u8> {
 mod tests {
     use super::*;
     use atomic_store_core::protocol::{Entry, ServerFrame};
+    use atomic_store_core::record::RecordView;
     use atomic_store_core::record::{Body, Record};
-    use atomic_store_core::{AppendId, ContentType, Digest};
+    use atomic_store_core::{AppendId, ContentType};
 
     fn record(seq: u64, bytes: usize) -> Vec<u8> {
         let body = Body {
@@ -149,15 +137,16 @@ mod tests {
     fn a_page_has_the_bytes_of_the_plain_frame() {
         for (call, count) in [(1, 0), (3, 1), (u64::MAX, 3), (1 << 40, 200)] {
             for scope in [None, Some(ScopeName::new("auction/1").unwrap())] {
-                let mut page =
-                    Page { bytes: Vec::new(), events: 0, place: Place::default(), full: false };
+                let mut page = Page::empty();
                 let mut entries = Vec::new();
                 for seq in 1..=count {
                     let record = record(seq, usize::try_from(seq).unwrap());
                     let view = RecordView::parse(&record).unwrap();
-                    let flow = page.add(&Limits::default(), 1_000, scope.as_ref(), view);
-                    assert!(flow.is_continue());
-                    entries.push(Entry { scope: scope.clone(), replayed: false, record });
+                    let (replayed, name) = (seq % 2 == 0, ScopeName::new("auction/1").unwrap());
+                    let found = Found { scope: &name, replayed, view };
+                    let taken = page.add(&Limits::default(), 1_000, scope.is_some(), found);
+                    assert_eq!(taken, Taken::Next);
+                    entries.push(Entry { scope: scope.clone(), replayed, record });
                 }
                 let chunk = page.into_chunk(call);
                 let plain = ServerFrame { call, reply: Reply::Events(entries) };
@@ -169,19 +158,21 @@ mod tests {
 
     #[test]
     fn a_page_ends_at_its_caps_but_holds_one_event() {
-        let limits = Limits { page_bytes_max: 1_000, ..Limits::default() };
-        let mut page = Page { bytes: Vec::new(), events: 0, place: Place::default(), full: false };
-        for (seq, bytes, stays) in [(1, 5_000, true), (2, 1, false)] {
-            let record = record(seq, bytes);
-            let view = RecordView::parse(&record).unwrap();
-            assert_eq!(page.add(&limits, 10, None, view).is_continue(), stays);
-        }
-        assert!(page.full && page.events == 1 && page.place.seq == Seq(1));
-        let mut page = Page { bytes: Vec::new(), events: 0, place: Place::default(), full: false };
-        for (seq, stays) in [(1, true), (2, true), (3, false)] {
-            let record = record(seq, 1);
-            let view = RecordView::parse(&record).unwrap();
-            assert_eq!(page.add(&limits, 2, None, view).is_continue(), stays);
+        let small = Limits { page_bytes_max: 1_000, ..Limits::default() };
+        let name = ScopeName::new("auction/1").unwrap();
+        let cases = [
+            (10, vec![(5_000, Taken::Next), (1, Taken::Not)]),
+            (2, vec![(1, Taken::Next), (1, Taken::Enough), (1, Taken::Not)]),
+            (1, vec![(5_000, Taken::Enough)]),
+        ];
+        for (most, events) in cases {
+            let mut page = Page::empty();
+            for (seq, (bytes, taken)) in (1..).zip(events) {
+                let record = record(seq, bytes);
+                let view = RecordView::parse(&record).unwrap();
+                let found = Found { scope: &name, replayed: false, view };
+                assert_eq!(page.add(&small, most, false, found), taken);
+            }
         }
     }
 }

@@ -1,16 +1,15 @@
 //! What each request does. Appends and queries go straight to the engine; whatever may wait for the
 //! disk runs elsewhere, so that this task never blocks.
 
-use super::feed::{Feed, failed, lost};
+use super::feed::{Feed, failed, invalid, lost};
 use super::hub::blocking;
-use super::page::{Place, Source};
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
-use super::skim;
 use super::uploads::Upload;
-use crate::engine::{Burst, Engine};
-use atomic_store_core::protocol::{At, ClientFrame, Reply, Request, RequestError};
-use atomic_store_core::{Answer, Outcome, Position, ScopeName, Seq};
+use super::{skim, skim_reads};
+use crate::engine::{Burst, Engine, Selection};
+use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
+use atomic_store_core::{Answer, Outcome, PagePlace, ScopeName};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,6 +80,13 @@ impl Requests {
             self.session.out.reply(call, &Reply::Error(why));
             return Ok(());
         }
+        if body.len() > SKIM_BYTES
+            && let Some((call, why)) = skim_reads::too_much(body, self.session.limits())?
+        {
+            self.started += 1;
+            self.session.out.reply(call, &Reply::Error(invalid(why)));
+            return Ok(());
+        }
         let ClientFrame { call, request } = decode(body)?;
         if call == 0 {
             return Err("the number of a call is 0, which belongs to the session".to_owned());
@@ -103,23 +109,11 @@ impl Requests {
     }
 
     fn other(&mut self, call: u64, request: Request) {
+        let request = match wanted(request) {
+            Ok((selection, limit)) => return self.select(call, selection, limit),
+            Err(other) => other,
+        };
         match request {
-            Request::Subscribe { scope, after, .. } => {
-                let place = Place { seq: after, position: Position(0) };
-                self.subscribe(call, Source::Scope(scope, Seq::MAX), place);
-            }
-            Request::SubscribeOrder { after, .. } => {
-                let place = Place { seq: Seq::ZERO, position: after };
-                self.subscribe(call, Source::Order, place);
-            }
-            Request::Read { scope, after, through, limit, .. } => {
-                let place = Place { seq: after, position: Position(0) };
-                self.read(call, Source::Scope(scope, through), place, limit);
-            }
-            Request::ReadOrder { after, limit, .. } => {
-                let place = Place { seq: Seq::ZERO, position: after };
-                self.read(call, Source::Order, place, limit);
-            }
             Request::Verify { scope } => self.verify(call, scope),
             Request::Cancel { call: stream } => {
                 self.started += 1;
@@ -148,17 +142,13 @@ impl Requests {
         }
     }
 
-    fn subscribe(&mut self, call: u64, source: Source, place: Place) {
-        if let Some(stream) = self.stream(call, true) {
-            let session = Arc::clone(&self.session);
-            tokio::spawn(Feed { session, stream, source, place }.subscribe());
-        }
-    }
-
-    fn read(&mut self, call: u64, source: Source, place: Place, limit: u64) {
-        if let Some(stream) = self.stream(call, false) {
-            let session = Arc::clone(&self.session);
-            tokio::spawn(Feed { session, stream, source, place }.read(limit));
+    /// A subscription, or a read if there is a limit.
+    fn select(&mut self, call: u64, selection: Selection, limit: Option<u64>) {
+        let Some(stream) = self.stream(call, limit.is_none()) else { return };
+        let Some(feed) = Feed::start(Arc::clone(&self.session), stream, selection) else { return };
+        match limit {
+            Some(limit) => drop(tokio::spawn(feed.read(limit))),
+            None => drop(tokio::spawn(feed.subscribe())),
         }
     }
 
@@ -214,6 +204,39 @@ impl Requests {
             session.out.reply(call, &reply);
         });
     }
+}
+
+/// What a read or a subscription asks for, and the limit of a read; other requests come back.
+fn wanted(request: Request) -> Result<(Selection, Option<u64>), Request> {
+    let forwards = |scope, after, through, filter, replay| Selection {
+        scope,
+        place: PagePlace { after, through, past: 0 },
+        backwards: false,
+        filter,
+        replay,
+    };
+    Ok(match request {
+        Request::Read { scope, after, through, limit, backwards, filter, replay } => {
+            let selection = forwards(Some(scope), after.0, through.0, filter, replay);
+            (Selection { backwards, ..selection }, Some(limit))
+        }
+        Request::ReadOrder { after, through, limit, backwards, filter } => {
+            let selection = forwards(None, after.0, through.0, filter, Replay::Off);
+            (Selection { backwards, ..selection }, Some(limit))
+        }
+        Request::Subscribe { scope, after, filter, replay } => {
+            (forwards(Some(scope), after.0, u64::MAX, filter, replay), None)
+        }
+        Request::SubscribeOrder { after, filter } => {
+            (forwards(None, after.0, u64::MAX, filter, Replay::Off), None)
+        }
+        Request::ResumeReplay { scope, after, through, past, limit, filter, replay } => {
+            let selection = forwards(Some(scope), after.0, through.0, filter, replay);
+            let place = PagePlace { past: past.0, ..selection.place };
+            (Selection { place, ..selection }, limit)
+        }
+        other => return Err(other),
+    })
 }
 
 /// Requests with one answer that may wait for the disk.

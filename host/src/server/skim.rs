@@ -81,14 +81,14 @@ struct ProposalSkim<'a> {
 }
 
 /// A list of which only the length is kept, and the longest of the lists within.
-struct Count<T> {
-    count: usize,
+pub(super) struct Count<T> {
+    pub(super) count: usize,
     most: [usize; 3],
     kind: PhantomData<T>,
 }
 
 /// How long the lists within an element are.
-trait Lists {
+pub(super) trait Lists {
     fn lists(&self) -> [usize; 3];
 }
 
@@ -99,6 +99,12 @@ impl Lists for ProposalSkim<'_> {
 }
 
 impl Lists for Seq {
+    fn lists(&self) -> [usize; 3] {
+        [0; 3]
+    }
+}
+
+impl Lists for &str {
     fn lists(&self) -> [usize; 3] {
         [0; 3]
     }

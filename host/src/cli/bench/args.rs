@@ -13,6 +13,7 @@ Examples:
   atomic-store bench
   atomic-store bench --validator target/guests/auction.wasm
   atomic-store bench --json --seconds 5 > bench.json
+  atomic-store bench --read-events 1000000
 
 What is measured:
   raw_fdatasync_per_s       R: one 256-byte write and fdatasync after another, in a file filled with
@@ -25,6 +26,9 @@ What is measured:
   validate_ns, apply_ns     one warm call into the validator (null for accept-all)
   replay_per_s              a scope of many events folded by its validator from its first event on;
                             for accept-all: read and checked only
+  filtered_read             a read by key that finds one event in a thousand, beside a read of all of
+                            them: events, matches, all_ms, filtered_ms, and how many times as fast
+                            (ratio)
 
 JSON: each rate is an object keyed by the appends in flight (\"1\", \"10\", ...; raw and replay are
 plain numbers), and beside NAME_per_s stand NAME_p50_us and NAME_p99_us with the same keys.")]
@@ -32,6 +36,10 @@ pub(crate) struct Bench {
     /// Seconds for each of the rates
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub(super) seconds: f64,
+    /// Events of the scope that is read by key and as a whole
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub(super) read_events: u64,
     /// Where to write: a directory on the disk in question
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) dir: PathBuf,

@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod driver;
 mod engine;
+mod filtered;
 mod point;
 mod raw;
 mod replay;

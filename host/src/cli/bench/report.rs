@@ -1,5 +1,6 @@
 //! The results, as JSON and as tables.
 
+use super::filtered::Filtered;
 use super::point::Point;
 use crate::cli::failure::Failure;
 use crate::cli::output::Out;
@@ -26,6 +27,7 @@ pub(super) struct Report {
     pub(super) validate_ns: Option<f64>,
     pub(super) apply_ns: Option<f64>,
     pub(super) replay_per_s: f64,
+    pub(super) filtered: Filtered,
 }
 
 /// Below this, something else used the disk or the cores.
@@ -50,6 +52,7 @@ impl Report {
             ("validate, warm", ns(self.validate_ns)),
             ("apply, warm", ns(self.apply_ns)),
             ("replay", format!("{} events/s", count(self.replay_per_s as u64))),
+            ("read by key", self.by_key()),
         ])?;
         if self.raw_spread < QUIET {
             crate::cli::output::note(&format!(
@@ -59,6 +62,16 @@ impl Report {
             ));
         }
         Ok(())
+    }
+
+    fn by_key(&self) -> String {
+        let Filtered { events, matches, all_ms, filtered_ms } = &self.filtered;
+        format!(
+            "{} of {} events in {filtered_ms:.1} ms; all in {all_ms:.0} ms, {:.0} times as long",
+            count(*matches),
+            count(*events),
+            self.filtered.ratio()
+        )
     }
 
     fn json(&self) -> Value {
@@ -80,6 +93,15 @@ impl Report {
         map.insert("validate_ns".into(), json!(self.validate_ns));
         map.insert("apply_ns".into(), json!(self.apply_ns));
         map.insert("replay_per_s".into(), json!(self.replay_per_s.round()));
+        let Filtered { events, matches, all_ms, filtered_ms } = &self.filtered;
+        let filtered = json!({
+            "events": events,
+            "matches": matches,
+            "all_ms": all_ms,
+            "filtered_ms": filtered_ms,
+            "ratio": self.filtered.ratio(),
+        });
+        map.insert("filtered_read".into(), filtered);
         Value::Object(map)
     }
 }

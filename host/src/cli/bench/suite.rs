@@ -8,7 +8,7 @@ use super::point::{Point, warm_up};
 use super::raw::Raw;
 use super::report::{Report, Series};
 use super::shape::Shape;
-use super::{replay, sandbox, socket};
+use super::{filtered, replay, sandbox, socket};
 use crate::cli::args::Global;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
@@ -49,7 +49,7 @@ fn bar() -> ProgressBar {
     if !output::has_watcher() {
         return ProgressBar::hidden();
     }
-    let steps = SLICES + 3 * SPREAD.len() + 2 * HOT.len() + 2;
+    let steps = SLICES + 3 * SPREAD.len() + 2 * HOT.len() + 3;
     let style = ProgressStyle::with_template("bench {bar:40} {pos}/{len} {msg} [{elapsed}]");
     ProgressBar::new(steps as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -103,6 +103,9 @@ impl Suite<'_> {
         bar.inc(1);
         bar.set_message("replay");
         let replay_per_s = replay::measure(setup, seconds)?;
+        bar.inc(1);
+        bar.set_message("read by key");
+        let filtered = filtered::measure(setup, args.read_events)?;
         bar.finish_and_clear();
         let (raw, raw_spread) = self.raw.median();
         Ok(Report {
@@ -113,6 +116,7 @@ impl Suite<'_> {
             validate_ns: warm.validate_ns,
             apply_ns: warm.apply_ns,
             replay_per_s,
+            filtered,
         })
     }
 }

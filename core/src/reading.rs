@@ -1,0 +1,63 @@
+//! Words of the native protocol for reads: whether touched events come again, at which moment, what
+//! travels, and why it ended.
+
+use crate::{Position, ScopeName, Seq};
+use serde::{Deserialize, Serialize};
+
+/// Whether a read after some event also brings what effects touch (coherence C16, C17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Replay {
+    /// Events as they are stored, effects among them.
+    #[default]
+    Off,
+    /// Also the whole earlier history of every key that an effect in the range touches, marked as
+    /// replayed. The effects themselves are left out.
+    Touched,
+    /// The same, with the effects.
+    TouchedAndEffects,
+}
+
+/// A moment in the life of a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum At {
+    /// Now.
+    #[default]
+    Head,
+    /// After this event, included (Eventsrc S19).
+    Seq(Seq),
+    /// After the last event that the store admitted up to this moment, included, in milliseconds
+    /// since 1970-01-01 UTC (Eventsrc S20).
+    Time(u64),
+}
+
+/// One event on its way to a reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The scope, if the reader asked for the order over all scopes.
+    pub scope: Option<ScopeName>,
+    /// True if it comes before the range that was asked for, because an effect touches it.
+    pub replayed: bool,
+    /// The record as stored; see [`crate::record`].
+    #[serde(with = "serde_bytes")]
+    pub record: Vec<u8>,
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The client did not read fast enough. Subscribe again after the last event received: this one.
+    SlowReader {
+        /// The last event that was sent, in the scope; 0 for the order over all scopes.
+        resume_after: Seq,
+        /// The last event that was sent, in the order over all scopes.
+        resume_position: Position,
+    },
+    /// The store is shutting down.
+    Shutdown,
+    /// The log could not be read further.
+    Damaged {
+        /// Scope, event and what was found.
+        what: String,
+    },
+}
