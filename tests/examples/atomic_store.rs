@@ -43,7 +43,7 @@ async fn query_events(client: &Client, scope: &ScopeName, out: &mut dyn Write) {
 }
 
 /// The whole walk, on a store in a directory.
-pub fn run(directory: &Path, auction: &[u8], out: &mut dyn Write) {
+pub(crate) fn run(directory: &Path, auction: &[u8], out: &mut dyn Write) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = Store::open(StoreOptions::new(directory)).unwrap();
     runtime.block_on(async {

@@ -97,7 +97,7 @@ fn as_it_was(directory: &Path, through: Seq, out: &mut dyn Write) {
 }
 
 /// The whole walk: two runs of the application, then a look at the past.
-pub fn run(directory: &Path, component: &[u8], out: &mut dyn Write) {
+pub(crate) fn run(directory: &Path, component: &[u8], out: &mut dyn Write) {
     application(directory, component, &["open", "close", "close"], out);
     application(directory, component, &["open", "close", "blah"], out);
     as_it_was(directory, Seq(1), out);
