@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 /// The suites and how many cases they have.
 const SUITES: [(&str, u32); 3] = [("AT", 17), ("CT", 64), ("ST", 53)];
 
+/// Cases that have no test yet. An entry that has one fails.
+const OPEN: &[&str] = &[
+    "ST05", "ST06", "ST07", "ST08", "ST09", "ST10", "ST11", "ST12", "ST13", "ST21", "ST22", "ST23",
+    "ST37", "ST38", "ST39", "ST40", "ST41",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -46,8 +52,12 @@ fn every_case_stands_in_the_table_once() {
 
 #[test]
 fn every_case_has_a_test_that_exists_or_a_reason() {
-    let mut problems = Vec::new();
+    let (mut problems, mut open) = (Vec::new(), Vec::new());
     for (id, cell) in rows() {
+        if cell.starts_with("open: ") {
+            open.push(id);
+            continue;
+        }
         if let Some(reason) = cell.strip_prefix("no meaning here: ") {
             if reason.len() < 20 {
                 problems.push(format!("{id}: {reason:?} is no reason"));
@@ -64,6 +74,7 @@ fn every_case_has_a_test_that_exists_or_a_reason() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert_eq!(open, OPEN, "the cases without a test, and those that are known to have none");
 }
 
 /// True if the file has a test function of that name.
@@ -71,7 +82,8 @@ fn is_test(file: &str, name: &str) -> bool {
     let Ok(text) = std::fs::read_to_string(root().join(file)) else { return false };
     let Some((head, _)) = text.split_once(&format!("fn {name}(")) else { return false };
     // The attribute stands just above, perhaps above another one; inside of `proptest!` too.
-    let mut above = head.lines().rev().skip(1).take_while(|line| !line.trim().is_empty());
+    let begun = usize::from(!head.ends_with('\n'));
+    let mut above = head.lines().rev().skip(begun).take_while(|line| !line.trim().is_empty());
     above.any(|line| line.contains("#[test]") || line.contains("tokio::test"))
 }
 
