@@ -265,14 +265,13 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
 fn scope_info() -> impl Strategy<Value = ScopeInfo> {
     let parts =
         (scope(), any::<u64>(), digest(), option::of(binding()), any::<bool>(), option::of(text()));
-    parts.prop_map(|(name, head, hash, binding, live, sealed)| ScopeInfo {
-        name,
-        head: Seq(head),
-        hash,
-        binding,
-        live,
-        sealed,
-    })
+    let more = any::<(bool, u64, u64)>();
+    (parts, more).prop_map(
+        |((name, head, hash, binding, live, sealed), (damaged, floor, bytes))| {
+            let (head, floor) = (Seq(head), Seq(floor));
+            ScopeInfo { name, head, hash, binding, live, sealed, damaged, floor, bytes }
+        },
+    )
 }
 
 fn ended() -> impl Strategy<Value = Ended> {

@@ -207,6 +207,7 @@ impl Requests {
 }
 
 /// What a read or a subscription asks for, and the limit of a read; other requests come back.
+#[expect(clippy::result_large_err, reason = "a request that comes back is moved on, not kept")]
 fn wanted(request: Request) -> Result<(Selection, Option<u64>), Request> {
     let forwards = |scope, after, through, filter, replay| Selection {
         scope,
