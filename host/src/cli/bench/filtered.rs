@@ -91,7 +91,7 @@ fn fill(engine: &Engine, setup: &Setup, scope: &ScopeName, events: u64) -> Resul
         inbox.take(&mut answers);
         for (_, refused) in answers.drain(..) {
             in_flight -= 1;
-            if let Some(why) = refused {
+            if let Err(why) = refused {
                 return Err(refusal(&why));
             }
         }
