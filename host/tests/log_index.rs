@@ -36,6 +36,7 @@ fn event(log: &dyn EventLog, writer: &mut Writer, keys: &[Key], triggers: &[Key]
     };
     let record = Record::encode(&writer.hash, &body).unwrap();
     (writer.head, writer.hash) = (seq, record.hash());
+    writer.bytes += record.as_bytes().len() as u64;
     unit.index = index_rows(log, writer.row.id, seq, keys, triggers);
     unit.records = vec![record];
     unit.decision = None;

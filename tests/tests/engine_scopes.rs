@@ -228,6 +228,23 @@ fn every_failed_commit_of_a_deletion_leaves_all_or_nothing() {
     }
 }
 
+#[test]
+fn a_made_up_beginning_leaves_room_for_what_follows() {
+    let (_memory, caller) = Memory::ruled(Limits::default());
+    for (seq, fits) in [(1_u64 << 53, true), ((1 << 53) + 1, false), (u64::MAX, false), (0, false)]
+    {
+        let mut event = source().0.events("s/1").remove(0);
+        event.seq = Seq(seq);
+        let record = event.to_record().unwrap().into_bytes();
+        let name = format!("s/{seq}");
+        assert_eq!(restore(&caller, &name, &[record]).is_ok(), fits, "{seq}");
+        if fits {
+            assert_eq!(caller.store(&name, &["add 99"]), Seq(seq + 1));
+        }
+    }
+    caller.verify();
+}
+
 /// A store with a scope of ten events, and its records.
 fn source() -> (Caller, Vec<Vec<u8>>) {
     let (_, caller) = Memory::ruled(Limits::default());

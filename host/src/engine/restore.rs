@@ -15,6 +15,10 @@ use atomic_store_core::record::{Record, RecordView};
 use atomic_store_core::{Event, Proposal, ScopeName, Seq};
 use std::sync::{Arc, mpsc};
 
+/// The highest number that a restored event may have. A chain can be made up to begin anywhere; this
+/// leaves room for all events that will ever follow, and passes through every guest's numbers.
+const SEQ_MAX: u64 = 1 << 53;
+
 /// A scope on its way in. Dropped before [`Restore::finish`], it leaves nothing.
 pub struct Restore {
     engine: Engine,
@@ -123,6 +127,12 @@ impl Restore {
             }
         };
         let view = walk.step(part).map_err(|found| found.to_string())?;
+        if view.seq().0 > SEQ_MAX {
+            return Err(format!(
+                "event {} is beyond {SEQ_MAX}, the last number allowed",
+                view.seq()
+            ));
+        }
         let body = view.decode().map_err(|why| why.to_string())?;
         if body.host_ms < self.host_ms {
             return Err(format!("the time of event {} is before the one before it", view.seq()));

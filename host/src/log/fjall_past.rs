@@ -180,3 +180,60 @@ pub(super) fn load(tree: &Tree, view: &fjall::Snapshot) -> Result<(), String> {
 fn failed(error: fjall::Error) -> CommitError {
     CommitError(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::log::{Change, EventLog, FjallLog, OpenOptions, ScopeRow, Unit, index_rows};
+    use atomic_store_core::record::{Body, Record};
+    use atomic_store_core::{AppendId, ContentType, Digest, Key, ScopeName, Seq};
+    use std::sync::Arc;
+
+    #[test]
+    fn nothing_of_a_deleted_scope_stays_in_the_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = FjallLog::open(&OpenOptions::new(dir.path().join("data"))).unwrap();
+        let row = |name| ScopeRow::empty(log.new_scope_id(), ScopeName::new(name).unwrap());
+        let (gone, other) = (row("gone"), row("other"));
+        let (keys, triggers) = (vec![Key::new("book", "Emma")], vec![Key::new("trigger", "t")]);
+        let unit = |row: &ScopeRow, change: Option<Change>| {
+            let body = Body {
+                seq: Seq(1),
+                kind: "x",
+                content_type: ContentType::Json,
+                payload: b"{}".as_slice(),
+                keys: keys.as_slice(),
+                triggers: triggers.as_slice(),
+                metadata: &[][..],
+                caller_ms: None,
+                host_ms: 1,
+                append_id: AppendId::default(),
+                validator: Digest::default(),
+                binding: Seq(1),
+            };
+            let mut unit = Unit::bare(Arc::new(row.clone()));
+            unit.records = vec![Record::encode(&row.hash, &body).unwrap()];
+            unit.index = index_rows(&log, row.id, Seq(1), &keys, &triggers);
+            unit.change = change.map(Box::new);
+            unit
+        };
+        log.commit(&mut [unit(&gone, None)]).unwrap();
+        let rows = || {
+            let view = log.tree.db.snapshot();
+            let count = |keyspace| fjall::Readable::iter(&view, keyspace).count();
+            (count(&log.tree.events), count(&log.tree.index))
+        };
+        assert_eq!(rows(), (1, 3));
+        let now = log.scope(&gone.name).unwrap().unwrap();
+        log.commit(&mut [unit(&other, Some(Change::Delete(now)))]).unwrap();
+        assert_eq!(rows(), (2, 6), "removed afterwards");
+        while log.sweep().unwrap() {}
+        assert_eq!(rows(), (1, 3), "those of the other scope");
+        // Staged and dropped.
+        log.commit(&mut [unit(&row("third"), Some(Change::Stage))]).unwrap();
+        let third = log.tree.past.unswept().pop().unwrap();
+        log.commit(&mut [unit(&row("fourth"), Some(Change::Discard(third)))]).unwrap();
+        while log.sweep().unwrap() {}
+        assert_eq!(rows(), (2, 6), "those of two scopes");
+        assert_eq!(log.tree.past.unswept(), []);
+    }
+}

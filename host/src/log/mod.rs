@@ -116,7 +116,8 @@ pub trait EventLog: Send + Sync + 'static {
     fn tag(&self, scope: ScopeId, topic: Topic<'_>) -> Tag;
 
     /// Calls `each` with the durable events of a topic after `after` up to `through`, in order, until
-    /// it breaks. Hashes may meet, so an event can come that is not of the topic; none is left out.
+    /// it breaks. Hashes may meet, so an event can come that is not of the topic; none is left out but
+    /// those that were deleted.
     ///
     /// # Errors
     /// [`ReadError`].
