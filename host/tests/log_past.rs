@@ -173,6 +173,26 @@ fn decision() -> atomic_store::log::Decision {
 }
 
 #[test]
+fn a_scope_is_made_and_deleted_in_one_group() {
+    for_each_log(|which, log| {
+        let (mut system, mut a) = (Writer::new(&*log, "sys"), Writer::new(&*log, "a"));
+        let made = a.unit(1, &[b"a1", b"a2"]);
+        let now = ScopeRow { head: a.head, hash: a.hash, ..ScopeRow::clone(&a.row) };
+        let mut deleting = system.unit(900, &[b"deleted"]);
+        deleting.change = Some(Box::new(Change::Delete(now)));
+        log.commit(&mut [made, deleting]).unwrap();
+        let log = crash(log);
+        let now = row(&*log, "a");
+        assert_eq!((now.head, now.events(), now.bytes), (Seq(2), 0, 0), "{which}");
+        assert_eq!(log.scope_count(), 2, "{which}");
+        a.bytes = 0;
+        log.commit(&mut [a.unit(2, &[b"a3"])]).unwrap();
+        assert_eq!(payloads(&*log, "a"), [b"a3"], "{which}");
+        assert_eq!(order(&*log, 0).len(), 2, "{which}");
+    });
+}
+
+#[test]
 fn bytes_of_a_scope_are_counted_and_found_again() {
     for_each_log(|which, log| {
         let mut w = Writer::new(&*log, "w");

@@ -112,18 +112,23 @@ impl Tables {
             let bytes = bytes + total(&unit.records);
             heads.insert(name, (walk.head(), walk.hash().unwrap_or(hash), bytes));
         }
-        units.iter().try_for_each(|unit| self.check_change(unit))
+        let made = |name: &ScopeName| heads.contains_key(name);
+        units.iter().try_for_each(|unit| self.check_change(unit, &made))
     }
 
-    /// Checks that a change fits what is there.
-    fn check_change(&self, unit: &Stored) -> Result<(), CommitError> {
+    /// Checks that a change fits what is there, or what the same group makes.
+    fn check_change(
+        &self,
+        unit: &Stored,
+        made: &dyn Fn(&ScopeName) -> bool,
+    ) -> Result<(), CommitError> {
         let wrong = |why: &str| Err(CommitError(format!("a change of a scope's past: {why}")));
         match &unit.change {
             Some(Change::Publish(row)) => {
                 let staged = self.staged.get(&row.id).map_or(&[][..], Vec::as_slice);
                 let mut walk = Walk::from(row.floor.seq, row.floor.hash);
                 let whole = staged.iter().all(|record| walk.step(record).is_ok());
-                if self.scopes.contains_key(&row.name) {
+                if self.scopes.contains_key(&row.name) || made(&row.name) {
                     return wrong("the scope is there already");
                 }
                 if !whole || walk.head() != row.head || total(staged) != row.bytes {
@@ -133,6 +138,7 @@ impl Tables {
             }
             Some(Change::Delete(row)) => match self.scopes.get(&row.name) {
                 Some(scope) if scope.row.id == row.id => Ok(()),
+                None if made(&row.name) => Ok(()),
                 _ => wrong("there is no such scope to delete"),
             },
             Some(Change::Stage | Change::Discard(_)) | None => Ok(()),
