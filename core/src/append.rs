@@ -1,6 +1,6 @@
 //! A request to append, and the key under which it is decided once.
 
-use crate::{Condition, Proposal, ScopeName, Seq};
+use crate::{Condition, Key, Proposal, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -111,5 +111,48 @@ impl Append {
             known: Seq::ZERO,
             proposals,
         }
+    }
+
+    /// Refuses if something happened to the keys of the proposals after the event that the caller has
+    /// seen last (coherence C04).
+    #[must_use]
+    pub fn since(mut self, seq: Seq) -> Self {
+        self.condition.get_or_insert_default().since = seq;
+        self
+    }
+
+    /// Later events that the caller knows and has dealt with; they do not conflict (coherence C08).
+    #[must_use]
+    pub fn resolved(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        self.condition.get_or_insert_default().resolved.extend(seqs);
+        self
+    }
+
+    /// Also refuses if something happened to these keys, about which it stores nothing.
+    #[must_use]
+    pub fn watch(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.condition.get_or_insert_default().keys.extend(keys);
+        self
+    }
+
+    /// Asks for all conflicts instead of the first.
+    #[must_use]
+    pub fn all_conflicts(mut self) -> Self {
+        self.condition.get_or_insert_default().all = true;
+        self
+    }
+
+    /// Asks for the outcome only; nothing is stored (coherence C11).
+    #[must_use]
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// Bytes this append brings from outside.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let proposals = self.proposals.iter().map(Proposal::size).sum::<usize>();
+        proposals + self.condition.as_ref().map_or(0, Condition::size)
     }
 }

@@ -20,6 +20,21 @@ pub struct Condition {
     pub all: bool,
 }
 
+impl Condition {
+    /// Insists on the keys of the proposals, since the event that the caller has seen last.
+    #[must_use]
+    pub fn since(seq: Seq) -> Self {
+        Condition { since: seq, ..Condition::default() }
+    }
+
+    /// Bytes this condition brings from outside.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let keys = self.keys.iter().map(|key| key.kind.len() + key.id.len()).sum::<usize>();
+        keys + self.resolved.len() * size_of::<Seq>()
+    }
+}
+
 /// One later event that an append did not know of (C07).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {

@@ -4,7 +4,7 @@
 //! more than the value stand here too, so that host, client and tests refuse the same things with
 //! the same words.
 
-use crate::{Append, Filter, Key, Proposal, Reason};
+use crate::{Append, Condition, Filter, Key, Proposal, Reason, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
@@ -27,6 +27,11 @@ pub struct Limits {
     pub keys_max: usize,
     /// Bytes of each half of a key. Default 256.
     pub key_bytes_max: usize,
+    /// Events that one condition declares as dealt with. Default 1,000.
+    pub resolved_max: usize,
+    /// Conflicts in one answer; their events together are no more bytes than a page of a read.
+    /// Default 100.
+    pub conflicts_max: usize,
     /// Metadata pairs of one event. Default 32.
     pub metadata_max: usize,
     /// Bytes of each half of a metadata pair. Default 1 KiB.
@@ -141,6 +146,8 @@ impl Default for Limits {
             content_type_bytes_max: 128,
             keys_max: 32,
             key_bytes_max: 256,
+            resolved_max: 1_000,
+            conflicts_max: 100,
             metadata_max: 32,
             metadata_bytes_max: KIB,
             reasons_max: 16,
@@ -231,7 +238,23 @@ impl Limits {
             self.check_proposal(proposal)?;
             bytes += proposal.size();
         }
-        cap("proposals", "bytes in all", bytes, self.append_bytes_max)
+        cap("proposals", "bytes in all", bytes, self.append_bytes_max)?;
+        append.condition.as_ref().map_or(Ok(()), |condition| self.check_condition(condition))
+    }
+
+    /// Checks what an append insists on.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_condition(&self, condition: &Condition) -> Result<(), Invalid> {
+        cap("resolved", "events", condition.resolved.len(), self.resolved_max)?;
+        if condition.resolved.contains(&Seq::ZERO) {
+            return Err(Invalid::new(
+                "resolved",
+                "events are counted from 1, so 0 is none of them",
+            ));
+        }
+        self.check_keys("condition keys", &condition.keys)
     }
 
     /// Checks one proposed event, from a client or from a validator that replaces one.

@@ -25,6 +25,10 @@ fn a_short_run_fills_in_every_number() {
         ("socket", spread),
         ("hot_scope", hot),
         ("socket_hot_scope", hot),
+        ("keyed", &["1000"]),
+        ("conditional", &["1000"]),
+        ("keyed_hot_scope", &["256"]),
+        ("conditional_hot_scope", &["256"]),
     ] {
         for measure in ["per_s", "p50_us", "p99_us"] {
             let values = &report[format!("{name}_{measure}")];
@@ -33,9 +37,17 @@ fn a_short_run_fills_in_every_number() {
             assert!(keys.iter().all(|key| positive(&values[*key])), "{name} {measure}: {values}");
         }
     }
-    for name in
-        ["raw_fdatasync_per_s", "raw_fdatasync_p99_us", "validate_ns", "apply_ns", "replay_per_s"]
-    {
+    for name in [
+        "raw_fdatasync_per_s",
+        "raw_fdatasync_p99_us",
+        "validate_ns",
+        "apply_ns",
+        "replay_per_s",
+        "conditional_of_keyed",
+        "conditional_of_plain",
+        "conditional_of_keyed_hot_scope",
+        "conditional_of_plain_hot_scope",
+    ] {
         assert!(positive(&report[name]), "{name}: {}", report[name]);
     }
     let filtered = &report["filtered_read"];

@@ -148,6 +148,7 @@ fn every_command_explains_itself_with_examples() {
         "tail",
         "query",
         "status",
+        "conflicts",
         "import",
         "verify",
         "bench",

@@ -70,15 +70,15 @@ fn found(
 fn fill(log: &dyn EventLog) -> ScopeRow {
     let mut writer = Writer::new(log, "s");
     let mut other = Writer::new(log, "other");
-    let (a, b, t, u) = (key("a"), key("b"), key("t"), key("u"));
+    let (a, b, t, u) = (&[key("a")], &[key("b")], &[key("t")], key("u"));
     let mut units = vec![
-        event(log, &mut writer, &[a.clone()], &[]),
-        event(log, &mut writer, &[a.clone(), b.clone()], &[t.clone()]),
-        event(log, &mut other, &[a], &[t.clone()]),
-        event(log, &mut writer, &[], &[t, u]),
+        event(log, &mut writer, a, &[]),
+        event(log, &mut writer, &[key("a"), key("b")], t),
+        event(log, &mut other, a, t),
+        event(log, &mut writer, &[], &[key("t"), u]),
     ];
     log.commit(&mut units).unwrap();
-    let mut units = vec![event(log, &mut writer, &[], &[]), event(log, &mut writer, &[b], &[])];
+    let mut units = vec![event(log, &mut writer, &[], &[]), event(log, &mut writer, b, &[])];
     log.commit(&mut units).unwrap();
     log.scope(&name("s")).unwrap().unwrap()
 }

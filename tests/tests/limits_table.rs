@@ -8,6 +8,7 @@ use std::path::Path;
 
 const VALUES: &str = "tests/tests/limits_values.rs";
 const ENGINE: &str = "tests/tests/limits_engine.rs";
+const CONDITIONS: &str = "tests/tests/conditions.rs";
 const SESSION: &str = "tests/tests/limits_session.rs";
 const NET: &str = "tests/tests/net_limits.rs";
 const READING: &str = "tests/tests/read_refusals.rs";
@@ -33,6 +34,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("content_type_bytes_max", VALUES, PURE),
     ("keys_max", VALUES, PURE),
     ("key_bytes_max", VALUES, PURE),
+    ("resolved_max", VALUES, PURE),
+    ("conflicts_max", CONDITIONS, "conflicts_in_an_answer_have_their_number"),
     ("metadata_max", VALUES, PURE),
     ("metadata_bytes_max", VALUES, PURE),
     ("reasons_max", VALUES, PURE),
@@ -62,6 +65,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("page_events_max", SESSION, "a_page_holds_its_events_and_one_more_goes_on_the_next"),
     ("page_events_max", CONTRACT, "history_is_read_page_by_page"),
     ("page_bytes_max", SESSION, "a_page_holds_its_bytes_and_at_least_one_event"),
+    ("page_bytes_max", CONDITIONS, "conflicts_in_an_answer_have_their_bytes_and_at_least_one_event"),
     ("page_bytes_max", CONTRACT, "history_is_read_page_by_page"),
     ("filter_max", VALUES, PURE),
     ("filter_max", READING, "a_filter_at_its_caps_is_served_and_one_more_is_refused_by_name"),

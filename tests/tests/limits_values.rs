@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use atomic_store_core::{
-    Append, AppendId, ContentType, Filter, Invalid, Key, Limits, Proposal, Reason, ScopeName, Seq,
+    Append, AppendId, Condition, ContentType, Filter, Invalid, Key, Limits, Proposal, Reason,
+    ScopeName, Seq,
 };
 
 fn append(proposals: Vec<Proposal>) -> Append {
@@ -25,6 +26,16 @@ fn keys(count: usize, kind: usize, id: usize) -> Vec<Key> {
 fn proposal(limits: &Limits, proposal: Proposal) -> Result<(), Invalid> {
     let alone = limits.check_proposal(&proposal);
     assert_eq!(limits.check_append(&append(vec![proposal])), alone);
+    alone
+}
+
+/// Checks a condition on its own and as a part of an append, which must agree.
+fn condition(limits: &Limits, change: impl FnOnce(&mut Condition)) -> Result<(), Invalid> {
+    let mut condition = Condition::since(Seq(3));
+    change(&mut condition);
+    let alone = limits.check_condition(&condition);
+    let append = Append { condition: Some(condition), ..append(vec![plain()]) };
+    assert_eq!(limits.check_append(&append), alone);
     alone
 }
 
@@ -72,6 +83,14 @@ fn table(limits: &Limits) -> Vec<(&'static str, usize, &'static str, Check)> {
             |l, n| proposal(l, Proposal { keys: keys(1, 1, n), ..plain() })),
         ("key_bytes_max", l.key_bytes_max, "triggers",
             |l, n| proposal(l, Proposal { triggers: keys(1, 1, n), ..plain() })),
+        ("keys_max", l.keys_max, "condition keys",
+            |l, n| condition(l, |c| c.keys = keys(n, 1, 1))),
+        ("key_bytes_max", l.key_bytes_max, "condition keys",
+            |l, n| condition(l, |c| c.keys = keys(1, n, 1))),
+        ("key_bytes_max", l.key_bytes_max, "condition keys",
+            |l, n| condition(l, |c| c.keys = keys(1, 1, n))),
+        ("resolved_max", l.resolved_max, "resolved",
+            |l, n| condition(l, |c| c.resolved = vec![Seq(7); n])),
         ("metadata_max", l.metadata_max, "metadata",
             |l, n| proposal(l, Proposal { metadata: vec![(text(1), text(0)); n], ..plain() })),
         ("metadata_bytes_max", l.metadata_bytes_max, "metadata",
@@ -148,6 +167,7 @@ fn the_caps_are_those_of_the_store_and_no_constants() {
         content_type_bytes_max: limits.content_type_bytes_max + 1,
         keys_max: limits.keys_max + 1,
         key_bytes_max: limits.key_bytes_max + 1,
+        resolved_max: limits.resolved_max + 1,
         metadata_max: limits.metadata_max + 1,
         metadata_bytes_max: limits.metadata_bytes_max + 1,
         reasons_max: limits.reasons_max + 1,
@@ -185,6 +205,8 @@ fn what_must_not_be_empty_is_refused_with_an_example() {
             "filter.kinds",
             limits.check_filter(&Filter { kinds: vec![text(0)], ..Filter::default() }),
         ),
+        ("condition keys", condition(&limits, |c| c.keys = keys(1, 1, 0))),
+        ("resolved", condition(&limits, |c| c.resolved = vec![Seq(1), Seq::ZERO])),
         ("reasons", limits.check_reasons(&[])),
         ("component", limits.check_component(0)),
     ];

@@ -1,6 +1,7 @@
 //! `append`: one append, of one event or of a batch.
 
 use super::args::Global;
+use super::conflict::{self, ConditionArgs};
 use super::connect::{Missing, connect};
 use super::failure::Failure;
 use super::json::{AnswerJson, ProposalJson};
@@ -23,15 +24,22 @@ Examples:
   echo '{\"amount\":3}' | atomic-store append auction/1 bid -
   atomic-store append door/front open --expected-head empty
   atomic-store append auction/1 --batch bids.ndjson
+  atomic-store append library lent --key book:Emma --trigger person:ann --since 41
+  atomic-store append library moved --trigger person:ann
 
 A batch has one JSON object on each line: {\"kind\":\"bid\",\"payload\":{...}}, with keys, metadata,
-content_type, payload_text and payload_hex as `read --json` prints them. Its events are
+triggers, content_type, payload_text and payload_hex as `read --json` prints them. Its events are
 stored together or not at all.
+
+With --since N, the last event that you have seen, an append conflicts with a later event about one of
+its keys, and with a later effect that touches one: an effect fires a trigger, and touches every key
+that any event links to it. The answer shows their event and the number yours would have had;
+nothing is stored. Look at it, then try again with --resolved and its number, or a later --since.
 
 An append with --id is decided once: the same id in the same scope gets the first outcome again. Use
 it to try again after exit code 75.
 
-Exit code 0 if stored, 1 if refused or if the head was another one, 4 if the validator did
+Exit code 0 if stored, 1 if refused, in conflict, or if --expected-head or --since do not fit, 4 if the validator did
 not answer, 75 if the result is not known."
 )]
 pub(crate) struct AppendArgs {
@@ -54,6 +62,10 @@ pub(crate) struct AppendArgs {
     /// What the event is about; may be given more than once
     #[arg(long, value_name = "KIND:ID", value_parser = input::key, conflicts_with = "batch")]
     key: Vec<Key>,
+    /// An outside cause; may be given more than once. With --key it is linked to the keys, without it
+    /// is fired: the event is an effect
+    #[arg(long, value_name = "KIND:ID", value_parser = input::key, conflicts_with = "batch")]
+    trigger: Vec<Key>,
     /// Metadata; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = input::pair, conflicts_with = "batch")]
     meta: Vec<(String, String)>,
@@ -63,6 +75,11 @@ pub(crate) struct AppendArgs {
     /// Append the events of a file, one JSON object on each line; - for standard input
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
+    /// Say what would happen, and store nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    condition: ConditionArgs,
 }
 
 /// Runs the command.
@@ -77,12 +94,19 @@ pub(crate) async fn run(global: &Global, args: AppendArgs, out: &mut Out) -> Res
         // Whoever names an id may have sent it before.
         repeated: args.id.is_some(),
         expected_head: args.expected_head.unwrap_or_default(),
+        condition: args.condition.condition(),
+        dry_run: args.dry_run,
         ..Append::new(args.scope.clone(), id, proposals)
     };
     let answer = connection.client.append(append).await?;
     let shown = match out.json() {
-        true => out.document(&AnswerJson(&args.scope, id, &answer)),
-        false => show(&args.scope, &answer, out),
+        true => out.document(&AnswerJson {
+            scope: &args.scope,
+            id,
+            dry_run: args.dry_run,
+            answer: &answer,
+        }),
+        false => show(&args, &answer, out),
     };
     shown.and(connection.close().await).and(code(&answer.outcome, id))
 }
@@ -113,6 +137,7 @@ fn single(args: &AppendArgs) -> Result<Proposal, Failure> {
         content_type,
         payload,
         keys: args.key.clone(),
+        triggers: args.trigger.clone(),
         metadata: args.meta.clone(),
         ..Proposal::default()
     })
@@ -165,14 +190,16 @@ fn unhex(text: &str) -> Result<Vec<u8>, String> {
         .collect()
 }
 
-fn show(scope: &ScopeName, answer: &Answer, out: &mut Out) -> Result<(), Failure> {
+fn show(args: &AppendArgs, answer: &Answer, out: &mut Out) -> Result<(), Failure> {
+    let scope = &args.scope;
     let again = if answer.duplicate { ", decided before" } else { "" };
     let line = match &answer.outcome {
         Outcome::Committed(committed) => {
             let (first, last) = (committed.first.seq, committed.last.seq);
             let seqs = if first == last { format!("{first}") } else { format!("{first}..{last}") };
             let reason = committed.reason.as_ref().map(|text| format!(": {text}"));
-            format!("committed {scope} {seqs}{again}{}", reason.unwrap_or_default())
+            let what = if args.dry_run { "would commit" } else { "committed" };
+            format!("{what} {scope} {seqs}{again}{}", reason.unwrap_or_default())
         }
         Outcome::Noop { reason } => {
             format!(
@@ -187,6 +214,10 @@ fn show(scope: &ScopeName, answer: &Answer, out: &mut Out) -> Result<(), Failure
             }
             return Ok(());
         }
+        Outcome::Conflict { conflicts, .. } => {
+            out.line(&format!("{}{again}", describe(&answer.outcome)))?;
+            return conflict::table(conflicts, out);
+        }
         other => format!("{}{again}", describe(other)),
     };
     out.line(&line)
@@ -197,6 +228,16 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::HeadMismatch { actual, .. } => {
             format!("head mismatch: the scope's last event is {actual}")
+        }
+        Outcome::Conflict { conflicts, .. } => match conflicts.first() {
+            Some(first) => {
+                let (key, theirs) = (&first.key, first.theirs.seq);
+                format!("conflict: {key} was touched by event {theirs}")
+            }
+            None => "conflict".to_owned(),
+        },
+        Outcome::UnknownBase { next } => {
+            format!("unknown base: --since is beyond the scope, whose next event is {next}")
         }
         Outcome::TimedOut { after_ms } => {
             format!("timed out: the validator had not answered after {after_ms} ms")
@@ -214,7 +255,10 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
 pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Committed(_) | Outcome::Noop { .. } => exit::OK,
-        Outcome::Rejected(_) | Outcome::HeadMismatch { .. } => exit::REFUSED,
+        Outcome::Rejected(_)
+        | Outcome::HeadMismatch { .. }
+        | Outcome::Conflict { .. }
+        | Outcome::UnknownBase { .. } => exit::REFUSED,
         Outcome::Invalid { .. } => exit::USAGE,
         Outcome::TimedOut { .. } | Outcome::Faulted(_) => exit::FAULT,
         Outcome::ReadOnly { .. } => exit::READ_ONLY,

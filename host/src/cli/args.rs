@@ -1,6 +1,8 @@
 //! The command line as a type: the options all commands share, and the list of commands.
 
-use super::{append, bench, completions, exit, import, query, read, scope, serve, status, tail};
+use super::{
+    append, bench, completions, conflicts, exit, import, query, read, scope, serve, status, tail,
+};
 use super::{validator, verify};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     Scope(scope::ScopeArgs),
     Validator(validator::ValidatorArgs),
     Query(query::Query),
+    Conflicts(conflicts::Conflicts),
     Status(status::Status),
     Import(import::Import),
     Verify(verify::Verify),

@@ -4,7 +4,7 @@
 
 /// The command did what was asked.
 pub(crate) const OK: u8 = 0;
-/// The validator refused, or a condition such as `--expected-head` did not hold.
+/// The validator refused, or a condition such as `--expected-head` or `--since` did not hold.
 pub(crate) const REFUSED: u8 = 1;
 /// The command line or the input is wrong.
 pub(crate) const USAGE: u8 = 2;
@@ -31,7 +31,7 @@ pub(crate) const FORCED: u8 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
-    1  refused by the validator, or by a condition such as --expected-head
+    1  refused by the validator, or by a condition: --expected-head, --since
     2  the command line or the input is wrong, an input file is missing, or no validator is bound
     3  no such store, scope or validator, or no such binding to remove
     4  the validator did not answer: trap, out of fuel or memory, timeout

@@ -3,6 +3,7 @@
 //! Payloads that are JSON are spliced in as they were written, so that no number is rounded on the
 //! way. The event's shape is also what `append --batch` reads.
 
+use super::conflict::ConflictJson;
 use super::text;
 use atomic_store_core::protocol::{ScopeInfo, StoreStatus, VerifyReport};
 use atomic_store_core::{
@@ -167,20 +168,26 @@ pub(crate) struct ProposalJson<'a> {
 }
 
 /// The answer to an append.
-pub(crate) struct AnswerJson<'a>(
-    pub(crate) &'a ScopeName,
-    pub(crate) AppendId,
-    pub(crate) &'a Answer,
-);
+pub(crate) struct AnswerJson<'a> {
+    /// The scope.
+    pub(crate) scope: &'a ScopeName,
+    /// The append.
+    pub(crate) id: AppendId,
+    /// True if nothing was to be stored.
+    pub(crate) dry_run: bool,
+    /// Its answer.
+    pub(crate) answer: &'a Answer,
+}
 
 impl Serialize for AnswerJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let AnswerJson(scope, id, answer) = self;
+        let AnswerJson { scope, id, dry_run, answer } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("outcome", answer.outcome.word())?;
         map.serialize_entry("scope", scope)?;
         map.serialize_entry("id", &id.to_string())?;
         map.serialize_entry("duplicate", &answer.duplicate)?;
+        map.serialize_entry("dry_run", dry_run)?;
         match &answer.outcome {
             Outcome::Committed(committed) => committed_entries(&mut map, committed)?,
             Outcome::Noop { reason } => map.serialize_entry("reason", reason)?,
@@ -198,6 +205,12 @@ impl Serialize for AnswerJson<'_> {
                 map.serialize_entry("expected", &expected)?;
                 map.serialize_entry("actual", actual)?;
             }
+            Outcome::Conflict { accepted, conflicts } => {
+                map.serialize_entry("accepted", accepted)?;
+                let conflicts = conflicts.iter().map(|one| ConflictJson::of(scope, one));
+                map.serialize_entry("conflicts", &conflicts.collect::<Vec<_>>())?;
+            }
+            Outcome::UnknownBase { next } => map.serialize_entry("next", next)?,
             Outcome::TimedOut { after_ms } => map.serialize_entry("after_ms", after_ms)?,
             Outcome::Faulted(fault) => {
                 map.serialize_entry("fault", fault.kind.word())?;

@@ -4,6 +4,8 @@ mod append;
 mod args;
 mod bench;
 mod completions;
+mod conflict;
+mod conflicts;
 mod connect;
 mod exit;
 mod failure;

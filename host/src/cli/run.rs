@@ -4,7 +4,9 @@ use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
 use super::output::Out;
-use super::{append, bench, completions, import, query, read, scope, serve, status, tail};
+use super::{
+    append, bench, completions, conflicts, import, query, read, scope, serve, status, tail,
+};
 use super::{text, validator, verify};
 use clap::Parser;
 use std::process::ExitCode;
@@ -47,6 +49,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Scope(args) => block_on(scope::run(&global, args, out)),
         Command::Validator(args) => block_on(validator::run(&global, args, out)),
         Command::Query(args) => block_on(query::run(&global, args, out)),
+        Command::Conflicts(args) => block_on(conflicts::run(&global, args, out)),
         Command::Status(_) => block_on(status::run(&global, out)),
         Command::Import(args) => block_on(import::run(&global, args, out)),
         Command::Verify(args) => block_on(verify::run(&global, args, out)),

@@ -4,6 +4,7 @@
 //! group syncs, the next one gathers. After an error whose effect is not known it never writes
 //! again: whoever waits gets `Unknown`, and the process is expected to exit.
 
+use super::conflict::Found;
 use super::feed::Feed;
 use super::mailbox::Cell;
 use super::reply::{ReplyTo, State};
@@ -61,6 +62,8 @@ pub(crate) enum Plan {
     Outcome(Outcome),
     /// It had been decided before. The events are durable by the time this is answered.
     Earlier { id: AppendId, decision: Decision, row: Arc<ScopeRow> },
+    /// It conflicts with events that are too large to be kept at hand until they are durable.
+    Conflict { found: Found, row: Arc<ScopeRow> },
 }
 
 /// The queue in front of the committer, and its state.
@@ -343,6 +346,10 @@ impl Plan {
                 None => undecided("the records of the append cannot be read back"),
             },
             Plan::Earlier { id, decision, row } => shared.earlier(&row, id, decision),
+            Plan::Conflict { found, row } => Answer {
+                outcome: shared.conflict(&row, found.accepted, &found.rows),
+                duplicate: false,
+            },
         }
     }
 }

@@ -153,7 +153,7 @@ impl Engine {
         if !self.shared.log.has_room() {
             return refuse(Outcome::Overloaded(Overload::Disk));
         }
-        let bytes = append.proposals.iter().map(atomic_store_core::Proposal::size).sum();
+        let bytes = append.size();
         if let Err(full) = self.shared.in_flight.admit(bytes) {
             return refuse(Outcome::Overloaded(full));
         }

@@ -103,6 +103,7 @@ impl Cell {
     }
 
     /// Puts a letter into the mailbox. Returns the loop if it was idle and must be woken.
+    #[expect(clippy::result_large_err, reason = "what is refused goes back as it came")]
     pub(crate) fn send(
         self: &Arc<Self>,
         shared: &Arc<Shared>,

@@ -11,6 +11,7 @@ mod admin;
 mod built_in;
 mod burst;
 mod committer;
+mod conflict;
 mod feed;
 mod handle;
 mod live;

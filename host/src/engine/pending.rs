@@ -3,9 +3,9 @@
 
 use crate::log::{Decision, EventLog, ReadError, ScopeRow};
 use crate::validator::History;
-use atomic_store_core::chain::Walk;
+use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::record::{BodyIn, RecordView};
-use atomic_store_core::{AppendId, Seq};
+use atomic_store_core::{AppendId, Event, Seq};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,59 @@ impl Pending {
         let units = self.units();
         let mut decided = units.iter().filter_map(|unit| unit.decided.as_ref());
         decided.find(|(pending, _)| *pending == id).map(|(_, decision)| decision.clone())
+    }
+
+    /// The last event of which the log is known to have everything before.
+    pub(crate) fn durable(&self) -> Seq {
+        let units = self.units();
+        let first = units.iter().find_map(|unit| unit.records.first());
+        let first = first.and_then(|record| RecordView::parse(record).ok());
+        first.map_or(self.head(), |view| Seq(view.seq().0.saturating_sub(1)))
+    }
+
+    /// What `look` makes of an event, durable or not.
+    pub(crate) fn event<R>(
+        &self,
+        seq: Seq,
+        look: impl FnOnce(RecordView<'_>, &BodyIn<'_>) -> R,
+    ) -> Result<R, ReadError> {
+        let damaged = |found| ReadError::Damaged { scope: self.row.name.clone(), seq, found };
+        let look = |view: RecordView<'_>| match view.decode() {
+            Ok(body) => Ok(look(view, &body)),
+            Err(why) => Err(damaged(Broken::Record { seq, why })),
+        };
+        if let Some(record) = self.record(seq) {
+            let view = RecordView::parse(&record);
+            return look(view.map_err(|why| damaged(Broken::Record { seq, why }))?);
+        }
+        let before = Seq(seq.0.saturating_sub(1));
+        let (mut walk, mut look) = (Walk::after(&self.row.name, before), Some(look));
+        let mut found = None;
+        self.log.read(&self.row, &mut walk, seq, &mut |view| {
+            found = look.take().map(|look| look(view));
+            ControlFlow::Break(())
+        })?;
+        found.unwrap_or_else(|| Err(damaged(Broken::Short { expected: seq, found: before })))
+    }
+
+    /// An event, durable or not.
+    pub(crate) fn owned(&self, seq: Seq) -> Result<Event, ReadError> {
+        let event = self.event(seq, |view, _| view.to_event())?;
+        event.map_err(|why| ReadError::Damaged {
+            scope: self.row.name.clone(),
+            seq,
+            found: Broken::Record { seq, why },
+        })
+    }
+
+    /// The record of an event that is not durable yet.
+    fn record(&self, seq: Seq) -> Option<Arc<[u8]>> {
+        let units = self.units();
+        units.iter().find_map(|unit| {
+            let first = RecordView::parse(unit.records.first()?).ok()?.seq();
+            let nth = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
+            unit.records.get(nth).cloned()
+        })
     }
 
     /// What went wrong when the guest looked back, taken out.

@@ -5,6 +5,7 @@
 //! nothing here is ever rolled back.
 
 use super::committer::{Item, Plan};
+use super::conflict::Recent;
 use super::mailbox::Cell;
 use super::pending::Pending;
 use super::registry::Ruling;
@@ -15,8 +16,8 @@ use crate::validator::{Acceptance, Validator, Verdict};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
 use atomic_store_core::{
-    Answer, Append, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Proposal, ScopeId,
-    ScopeName, Seq, chain,
+    Answer, Append, Committed, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Place,
+    Position, Proposal, ScopeId, ScopeName, Seq, chain,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +40,8 @@ pub(crate) struct Loaded {
     /// The store's time of the last event; times of a scope never fall.
     pub(crate) host_ms: u64,
     pub(crate) pending: Arc<Pending>,
+    /// By which conflicts are found.
+    pub(crate) recent: Recent,
     pub(crate) ruling: Option<Ruling>,
     pub(crate) instance: Option<Box<dyn Validator>>,
     /// Events applied since the last snapshot.
@@ -85,17 +88,17 @@ impl ScopeLoop {
                 return to.answer(call, Answer { outcome: undecided, duplicate: false });
             }
         };
-        if append.repeated {
+        if append.repeated && !append.dry_run {
             shared.repeats.note(append.id);
         }
         let at = self.advance(&append, &decided);
-        let duplicate = matches!(decided.plan, Plan::Earlier { .. });
+        let forgotten = append.dry_run || matches!(decided.plan, Plan::Earlier { .. });
         let unit = Unit {
             scope: Arc::clone(&self.row),
             at,
             records: decided.records,
             index: decided.index,
-            decision: (!duplicate).then_some((append.id, decided.decision)),
+            decision: (!forgotten).then_some((append.id, decided.decision)),
             snapshot: None,
             module: None,
             host_ms: shared.clock.now_ms(),
@@ -118,8 +121,9 @@ impl ScopeLoop {
             loaded.unsaved += events;
         }
         let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
-        let decision = (append.id, decided.decision.clone());
-        loaded.pending.push(self.handed + 1, loaded.head, Some(decision), copies);
+        let decision = (!append.dry_run).then(|| (append.id, decided.decision.clone()));
+        loaded.pending.push(self.handed + 1, loaded.head, decision, copies);
+        loaded.recent.push(&decided.index, &loaded.pending);
         at
     }
 
@@ -146,6 +150,10 @@ impl ScopeLoop {
         {
             let (expected, actual) = (append.expected_head, loaded.head);
             return Ok(nothing(Outcome::HeadMismatch { expected, actual }, host_ms));
+        }
+        if let Some((decision, plan)) = loaded.objection(shared, &self.row, append)? {
+            let (records, index) = (Vec::new(), Vec::new());
+            return Ok(Decided { records, index, decision, plan, host_ms });
         }
         loaded.ready(shared, &self.row)?;
         let host_ms = host_ms.max(loaded.host_ms);
@@ -187,6 +195,7 @@ impl ScopeLoop {
             hash: self.row.hash,
             host_ms: 0,
             pending: Arc::new(Pending::new(log, row, self.row.head)),
+            recent: Recent::new(&*shared.log, self.row.id, self.row.head),
             ruling: None,
             instance: None,
             unsaved: 0,
@@ -346,9 +355,16 @@ impl Loaded {
         if records.is_empty() {
             return Ok(nothing(Outcome::Noop { reason }, host_ms));
         }
-        instance.apply(&bodies)?;
         let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
         let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
+        if append.dry_run {
+            // Where it would stand in the order of all scopes nobody knows.
+            let place = |seq| Place { seq, position: Position(0) };
+            let (first, last) = (place(first), place(last));
+            let committed = Committed { first, last, hash, reason, meta };
+            return Ok(nothing(Outcome::Committed(committed), host_ms));
+        }
+        instance.apply(&bodies)?;
         let decision =
             Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
         Ok(Decided { records, index, decision, plan: Plan::Stored { reason, meta }, host_ms })

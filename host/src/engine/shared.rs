@@ -1,14 +1,16 @@
 //! What the loops, the committer and the sessions share.
 
 use super::committer::Committer;
+use super::conflict;
 use super::feed::Feed;
 use super::live::Live;
 use super::mailbox::Work;
+use super::pending::Pending;
 use super::pool::Scheduler;
 use super::registry::Registry;
 use super::repeats::Repeats;
 use crate::clock::Clock;
-use crate::log::{Decision, EventLog, ReadError, ScopeRow};
+use crate::log::{ConflictRow, Decision, EventLog, ReadError, ScopeRow};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::{
     Answer, AppendId, Committed, Digest, Limits, Outcome, Overload, Place, ScopeName, Seq,
@@ -123,6 +125,7 @@ impl Shared {
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
             Decision::Nothing(outcome) => outcome,
+            Decision::Conflict { accepted, rows } => self.conflict(row, accepted, &rows),
             Decision::Committed { first, last, reason, meta } => {
                 let first = self.place(row, id, first);
                 match first.and_then(|first| Ok((first, self.place(row, id, last)?))) {
@@ -134,6 +137,19 @@ impl Shared {
             }
         };
         Answer { outcome, duplicate: true }
+    }
+
+    /// The answer to a conflict with events that are durable.
+    pub(crate) fn conflict(
+        &self,
+        row: &Arc<ScopeRow>,
+        accepted: u32,
+        rows: &[ConflictRow],
+    ) -> Outcome {
+        // A reader of what is durable sees what an empty end does not hide.
+        let durable = Pending::new(Arc::clone(&self.log), Arc::clone(row), row.head);
+        conflict::outcome(accepted, rows, |seq| durable.owned(seq))
+            .unwrap_or_else(|error| self.unreadable(&error))
     }
 
     /// Where an event stands that an append stored. After an accepted loss another append's event

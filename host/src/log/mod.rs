@@ -30,7 +30,7 @@ pub use topic::{INDEX_ROW_BYTES, IndexRow, Tag, Topic, check_indexed, index_rows
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
-use atomic_store_core::{AppendId, Digest, Outcome, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Key, Outcome, Position, ScopeId, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -219,6 +219,28 @@ pub enum Decision {
     },
     /// It stored nothing, and this was the outcome.
     Nothing(Outcome),
+    /// It conflicted with these events; what the answer says of them is read again.
+    Conflict {
+        /// Proposals before the first conflict.
+        accepted: u32,
+        /// The conflicts.
+        rows: Vec<ConflictRow>,
+    },
+}
+
+/// A conflict without the later event itself; see [`atomic_store_core::Conflict`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRow {
+    /// Which proposal.
+    pub index: Option<u32>,
+    /// The number it would have had.
+    pub ours: Seq,
+    /// The key in question.
+    pub key: Key,
+    /// The trigger between the two.
+    pub trigger: Option<Key>,
+    /// The later event.
+    pub theirs: Seq,
 }
 
 /// A validator's state at a seq.

@@ -13,6 +13,9 @@ use std::ops::ControlFlow;
 /// Length of a row's key. The tree keeps keys of up to 20 bytes in place.
 pub(super) const INDEX_KEY: usize = 20;
 
+/// Keys up to about this length are hashed in one piece.
+const ON_STACK: usize = 256;
+
 /// What a row of the index adds to a commit.
 pub const INDEX_ROW_BYTES: usize = INDEX_KEY;
 
@@ -58,16 +61,28 @@ impl Tag {
             Topic::Linked(key) => (3, Some(key)),
             Topic::AnyEffect => (4, None),
         };
-        let mut hasher = blake3::Hasher::new_keyed(secret);
-        hasher.update(&[code]);
-        hasher.update(&scope.0.to_be_bytes());
-        if let Some(key) = key {
-            hasher.update(&(key.kind.len() as u64).to_be_bytes());
-            hasher.update(key.kind.as_bytes());
-            hasher.update(key.id.as_bytes());
-        }
+        let mut head = [code; 17];
+        head[1..9].copy_from_slice(&scope.0.to_be_bytes());
+        let (kind, id) = key.map_or(("", ""), |key| (&*key.kind, &*key.id));
+        head[9..].copy_from_slice(&(kind.len() as u64).to_be_bytes());
+        let length = head.len() + kind.len() + id.len();
+        // One buffer and one call is twice as fast as a Hasher.
+        let mut buffer = [0; ON_STACK];
+        let hash = match buffer.get_mut(..length) {
+            Some(bytes) => {
+                bytes[..17].copy_from_slice(&head);
+                bytes[17..17 + kind.len()].copy_from_slice(kind.as_bytes());
+                bytes[17 + kind.len()..].copy_from_slice(id.as_bytes());
+                blake3::keyed_hash(secret, bytes)
+            }
+            None => {
+                let mut hasher = blake3::Hasher::new_keyed(secret);
+                hasher.update(&head).update(kind.as_bytes()).update(id.as_bytes());
+                hasher.finalize()
+            }
+        };
         let mut tag = [0; 12];
-        tag.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+        tag.copy_from_slice(&hash.as_bytes()[..12]);
         Tag(tag)
     }
 }

@@ -22,11 +22,15 @@ pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Option<(u64, Invalid)> {
         return None;
     }
     let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).ok()?;
+    let condition = skim.condition.as_ref();
+    let condition = condition.map_or((0, 0), |c| (c.resolved.count, c.keys.count));
     let cap = |field: &str, found: usize, max: usize| {
         let why = || format!("{found} in the list, at most {max} are allowed");
         (found > max).then(|| (call, Invalid::new(field, why())))
     };
     cap("proposals", skim.proposals.count, limits.append_events_max)
+        .or_else(|| cap("resolved", condition.0, limits.resolved_max))
+        .or_else(|| cap("condition keys", condition.1, limits.keys_max))
         .or_else(|| cap("keys", skim.proposals.most[0], limits.keys_max))
         .or_else(|| cap("triggers", skim.proposals.most[1], limits.keys_max))
         .or_else(|| cap("metadata", skim.proposals.most[2], limits.metadata_max))
@@ -179,6 +183,22 @@ mod tests {
         assert_eq!(found(last(with(33, 0, 0))), Some((7, "keys".to_owned())));
         assert_eq!(found(last(with(0, 33, 0))), Some((7, "triggers".to_owned())));
         assert_eq!(found(last(with(0, 0, 33))), Some((7, "metadata".to_owned())));
+    }
+
+    #[test]
+    fn the_lists_of_a_condition_are_counted_too() {
+        let limits = Limits::default();
+        let found = |resolved, keys| {
+            let scope = ScopeName::new("a").unwrap();
+            let append = Append::new(scope, AppendId::default(), vec![Proposal::default(); 3])
+                .resolved(vec![Seq(1 << 40); resolved])
+                .watch(vec![Key { kind: String::new(), id: String::new() }; keys]);
+            let frame = ClientFrame { call: 7, request: Request::Append(append) };
+            too_much(&codec::encode(&frame).unwrap(), &limits).map(|(call, i)| (call, i.field))
+        };
+        assert_eq!(found(1_000, 32), None);
+        assert_eq!(found(1_001, 0), Some((7, "resolved".to_owned())));
+        assert_eq!(found(0, 33), Some((7, "condition keys".to_owned())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The simulator: one engine, one log, clients that send, retry and read, and the model that all of it
 //! is held against.
 
+mod conditions;
 mod model;
 mod queue;
 
@@ -141,8 +142,15 @@ impl Sim {
         };
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.rng.number().to_be_bytes());
-        let proposals = ops.iter().map(|op| op.proposal()).collect();
-        let append = Append { expected_head, ..Append::new(scope, AppendId(id), proposals) };
+        let mut proposals: Vec<_> = ops.iter().map(|op| op.proposal()).collect();
+        conditions::decorate(&mut proposals, &mut self.rng);
+        let condition = conditions::condition(self.model.head(&scope), &mut self.rng);
+        let append = Append::new(scope, AppendId(id), proposals);
+        let append = Append { expected_head, condition, ..append };
+        if self.rng.one_in(10) {
+            // Not known to the model: if anything of it is stored, that is a foreign event.
+            return self.send(append.dry_run());
+        }
         self.model.sent(append.clone());
         if self.rng.one_in(6) {
             // The client gave up a slow connection and asks on another, which is faster.

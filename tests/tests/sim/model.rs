@@ -1,5 +1,6 @@
 //! What must hold, whatever happened: the oracle of the simulator.
 
+use super::conditions;
 use atomic_store_core::{Answer, Append, AppendId, Event, ExpectedHead, Outcome, ScopeName, Seq};
 use atomic_store_tests::{Op, Rng, ScriptedState};
 use std::collections::BTreeMap;
@@ -91,7 +92,7 @@ impl Model {
         *seen = events.to_vec();
     }
 
-    /// P1, P2, P4, P5 on the finished log of one scope.
+    /// P1, P2, P4, P5, P6 on the finished log of one scope.
     pub fn check_scope(&self, scope: &ScopeName, events: &[Event]) {
         let seed = self.seed;
         let mut stored: BTreeMap<AppendId, Vec<&Event>> = BTreeMap::new();
@@ -113,10 +114,12 @@ impl Model {
                 self.appends.get(id).unwrap_or_else(|| panic!("seed {seed}: foreign event"));
             assert_eq!(known.append.scope, *scope, "seed {seed}");
             self.check_stored(&mut state, &known.append, &stored[id]);
+            let before = usize::try_from(stored[id][0].seq.0 - 1).unwrap();
+            conditions::check_stored(seed, &known.append, &events[..before]);
         }
         for (id, known) in &self.appends {
             if known.append.scope == *scope {
-                self.check_told(known, stored.get(id).map_or(&[], Vec::as_slice));
+                self.check_told(known, stored.get(id).map_or(&[], Vec::as_slice), events);
             }
         }
     }
@@ -149,7 +152,7 @@ impl Model {
     }
 
     /// P1 and P4: what a client was told is what the log says.
-    fn check_told(&self, known: &Known, stored: &[&Event]) {
+    fn check_told(&self, known: &Known, stored: &[&Event], log: &[Event]) {
         let (seed, id) = (self.seed, known.append.id);
         match &known.first {
             None => panic!("seed {seed}: {id} was asked for at the end and never decided"),
@@ -163,6 +166,9 @@ impl Model {
             }
             Some(outcome) => {
                 assert!(stored.is_empty(), "seed {seed}: {id} is stored but was {outcome:?}");
+                if let Outcome::Conflict { conflicts, .. } = outcome {
+                    conditions::check_conflicts(seed, &known.append, conflicts, log);
+                }
             }
         }
     }

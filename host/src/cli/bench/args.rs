@@ -23,6 +23,11 @@ What is measured:
   hot_scope_per_s           the same, all to one scope
   socket_per_s              over the Unix socket, with the client in a process of its own
   socket_hot_scope_per_s    the same, all to one scope
+  keyed_per_s               engine_per_s with a key on each event
+  conditional_per_s         the same, and each append insists that nothing happened to its key since
+                            the last answer; NAME_hot_scope as above
+  conditional_of_keyed      the two as shares: conditional_per_s of keyed_per_s, and _of_plain of the
+                            same load without keys, measured turn by turn
   validate_ns, apply_ns     one warm call into the validator (null for accept-all)
   replay_per_s              a scope of many events folded by its validator from its first event on;
                             for accept-all: read and checked only

@@ -5,6 +5,7 @@
 
 mod args;
 mod client;
+mod conditional;
 mod driver;
 mod engine;
 mod filtered;

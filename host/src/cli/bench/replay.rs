@@ -58,8 +58,8 @@ fn fold(engine: &Engine, scope: &ScopeName) -> Result<f64, Failure> {
     engine.query(scope, "highest".to_owned(), Vec::new(), &to, 0);
     inbox.take(&mut answers);
     match answers.pop() {
-        Some((_, None)) => Ok(events as f64 / start.elapsed().as_secs_f64()),
-        Some((_, Some(why))) => Err(Failure::new(exit::FAULT, why)),
+        Some((_, Ok(_))) => Ok(events as f64 / start.elapsed().as_secs_f64()),
+        Some((_, Err(why))) => Err(Failure::new(exit::FAULT, why)),
         None => Ok(0.0),
     }
 }

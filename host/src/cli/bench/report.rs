@@ -1,5 +1,6 @@
 //! The results, as JSON and as tables.
 
+use super::conditional::Ratios;
 use super::filtered::Filtered;
 use super::point::Point;
 use crate::cli::failure::Failure;
@@ -23,6 +24,7 @@ pub(super) struct Report {
     /// The slowest slice of R by the fastest.
     pub(super) raw_spread: f64,
     pub(super) series: Vec<Series>,
+    pub(super) ratios: Ratios,
     pub(super) validator: String,
     pub(super) validate_ns: Option<f64>,
     pub(super) apply_ns: Option<f64>,
@@ -46,6 +48,9 @@ impl Report {
             rows.extend(points.map(|(in_flight, point)| row(series.title, *in_flight, point, r)));
         }
         out.table(&["what", "in flight", "per second", "x R", "p50 ms", "p99 ms"], rows)?;
+        for (name, share) in &self.ratios.0 {
+            out.line(&format!("{}  {:.0} %", name.replace('_', " "), share * 100.0))?;
+        }
         let ns = |ns: Option<f64>| ns.map_or("-".to_owned(), |ns| format!("{ns:.0} ns"));
         out.pairs(&[
             ("validator", self.validator.clone()),
@@ -88,6 +93,9 @@ impl Report {
             map.insert(format!("{name}_per_s"), keyed(|point| json!(point.per_s.round())));
             map.insert(format!("{name}_p50_us"), keyed(|point| json!(point.p50_us)));
             map.insert(format!("{name}_p99_us"), keyed(|point| json!(point.p99_us)));
+        }
+        for (name, share) in &self.ratios.0 {
+            map.insert((*name).to_owned(), json!(share));
         }
         map.insert("validator".into(), json!(self.validator));
         map.insert("validate_ns".into(), json!(self.validate_ns));

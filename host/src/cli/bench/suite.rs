@@ -8,7 +8,7 @@ use super::point::{Point, warm_up};
 use super::raw::Raw;
 use super::report::{Report, Series};
 use super::shape::Shape;
-use super::{filtered, replay, sandbox, socket};
+use super::{conditional, filtered, replay, sandbox, socket};
 use crate::cli::args::Global;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
@@ -49,7 +49,7 @@ fn bar() -> ProgressBar {
     if !output::has_watcher() {
         return ProgressBar::hidden();
     }
-    let steps = SLICES + 3 * SPREAD.len() + 2 * HOT.len() + 3;
+    let steps = SLICES + 3 * SPREAD.len() + 2 * HOT.len() + conditional::STEPS + 3;
     let style = ProgressStyle::with_template("bench {bar:40} {pos}/{len} {msg} [{elapsed}]");
     ProgressBar::new(steps as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -82,7 +82,7 @@ impl Suite<'_> {
                 }
                 Ok::<_, Failure>(Series { name, title, points })
             };
-        let series = vec![
+        let mut series = vec![
             group("fjall_group_commit", "storage engine alone", &SPREAD, &|n| {
                 bare(setup, n, seconds)
             })?,
@@ -98,6 +98,11 @@ impl Suite<'_> {
             })?,
         ];
         group("", "", &[], &|_| Err(Failure::silent(exit::STORAGE)))?;
+        let conditional = conditional::measure(setup, seconds, |title| {
+            bar.set_message(title.to_owned());
+            bar.inc(1);
+        })?;
+        series.extend(conditional.series);
         bar.set_message("validator");
         let warm = sandbox::measure(setup, seconds)?;
         bar.inc(1);
@@ -112,6 +117,7 @@ impl Suite<'_> {
             raw,
             raw_spread,
             series,
+            ratios: conditional.ratios,
             validator: warm.name,
             validate_ns: warm.validate_ns,
             apply_ns: warm.apply_ns,
