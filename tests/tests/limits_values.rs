@@ -204,13 +204,13 @@ fn what_must_not_be_empty_is_refused_with_an_example() {
         ("keys", proposal(&limits, Proposal { keys: keys(1, 0, 1), ..plain() })),
         ("keys", proposal(&limits, Proposal { keys: keys(1, 1, 0), ..plain() })),
         ("triggers", proposal(&limits, Proposal { triggers: keys(1, 0, 1), ..plain() })),
-        ("condition keys", condition(&limits, |c| c.keys = keys(1, 1, 0))),
-        ("resolved", condition(&limits, |c| c.resolved = vec![Seq(1), Seq::ZERO])),
         ("filter.keys", limits.check_filter(&Filter { keys: keys(1, 0, 1), ..Filter::default() })),
         (
             "filter.kinds",
             limits.check_filter(&Filter { kinds: vec![text(0)], ..Filter::default() }),
         ),
+        ("condition keys", condition(&limits, |c| c.keys = keys(1, 1, 0))),
+        ("resolved", condition(&limits, |c| c.resolved = vec![Seq(1), Seq::ZERO])),
         ("reasons", limits.check_reasons(&[])),
         ("component", limits.check_component(0)),
     ];

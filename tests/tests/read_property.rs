@@ -7,7 +7,7 @@ mod net_support;
 use atomic_store_client::{Client, Selection};
 use atomic_store_core::protocol::Replay;
 use atomic_store_core::{Event, Filter, Key, Limits, Outcome, Proposal, ScopeName, Span};
-use atomic_store_tests::Rng;
+use atomic_store_tests::{Disk, Rng};
 use net_support::*;
 use std::collections::BTreeSet;
 
@@ -200,13 +200,18 @@ async fn ask(client: &Client, question: &Question, rng: &mut Rng) -> Vec<(ScopeN
     }
 }
 
-/// Gives the number of events that were replayed.
+/// Asks a store in memory. Gives the number of events that were replayed.
 async fn run(seed: u64, limits: Limits, events: u64, questions: u64) -> usize {
+    let server = Running::start(limits).await;
+    let replayed = of_a_store(&server.client().await, seed, events, questions).await;
+    server.stop().await;
+    replayed
+}
+
+async fn of_a_store(client: &Client, seed: u64, events: u64, questions: u64) -> usize {
     let mut rng = Rng::new(seed);
     let mut replayed = 0;
-    let server = Running::start(limits).await;
-    let client = server.client().await;
-    fill(&client, &mut rng, events).await;
+    fill(client, &mut rng, events).await;
     let mut log = Vec::new();
     let mut all = client.select(&Selection::all());
     while let Some(found) = all.next().await {
@@ -232,7 +237,7 @@ async fn run(seed: u64, limits: Limits, events: u64, questions: u64) -> usize {
             replay,
         };
         let expected = model(&log, &question);
-        let found = ask(&client, &question, &mut rng).await;
+        let found = ask(client, &question, &mut rng).await;
         replayed += found.iter().filter(|(_, _, replayed)| *replayed).count();
         assert_eq!(
             found,
@@ -246,7 +251,6 @@ async fn run(seed: u64, limits: Limits, events: u64, questions: u64) -> usize {
             question.filter
         );
     }
-    server.stop().await;
     replayed
 }
 
@@ -273,4 +277,22 @@ async fn the_same_of_long_logs() {
         replayed += run(seed, Limits::default(), 40_000, 40).await;
     }
     assert!(replayed > 1_024, "only {replayed} were replayed");
+}
+
+/// A store on disk, before and after it was opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_of_stores_on_disk() {
+    for seed in Rng::seeds(1, 3) {
+        let disk = Disk::new(Limits { page_events_max: 50, ..Limits::default() });
+        for round in 0..2 {
+            let caller = disk.caller();
+            if round == 0 {
+                caller.bind("*", "accept-all");
+            }
+            let client = Client::over(atomic_store::server::attach(&caller.engine)).await.unwrap();
+            of_a_store(&client, seed + round, 300, 60).await;
+            drop(client);
+            assert!(caller.engine.close(PATIENCE));
+        }
+    }
 }

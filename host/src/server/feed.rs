@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
 /// A client is told how far was looked after so many events of which none passed.
-const TOLD_EVERY: u64 = 10_000;
+const TOLD_EVERY: u64 = 8_000;
 
 /// One read or subscription.
 pub(crate) struct Feed {
@@ -131,11 +131,14 @@ impl Feed {
                     Err(stop) => return stop,
                 }
             }
-            tokio::select! {
-                stop = self.stream.stopped() => return stop.into(),
-                changed = changes.changed() => {
-                    if changed.is_err() {
-                        return Stop::Shutdown;
+            // A round that was resumed ends where it did; there may be more already.
+            if self.selection.place.through == u64::MAX {
+                tokio::select! {
+                    stop = self.stream.stopped() => return stop.into(),
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            return Stop::Shutdown;
+                        }
                     }
                 }
             }
@@ -243,9 +246,13 @@ impl Feed {
             self.stream.push(&Reply::Skipped { through, hash });
         }
         let mark = self.place.mark(self.selection.backwards);
+        if self.told == u64::MAX {
+            // Backwards from the end, wherever that is.
+            self.told = mark;
+        }
         if page.events > 0 {
             self.push(page.into_chunk(call), permit);
-        } else if mark.abs_diff(self.told) >= TOLD_EVERY && !self.done {
+        } else if mark.abs_diff(self.told) >= TOLD_EVERY {
             let (seq, position) = match self.selection.scope {
                 Some(_) => (Seq(mark), Position(0)),
                 None => (Seq::ZERO, Position(mark)),

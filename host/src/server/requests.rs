@@ -111,7 +111,7 @@ impl Requests {
     fn other(&mut self, call: u64, request: Request) {
         let request = match wanted(request) {
             Ok((selection, limit)) => return self.select(call, selection, limit),
-            Err(other) => other,
+            Err(other) => *other,
         };
         match request {
             Request::Verify { scope } => self.verify(call, scope),
@@ -207,8 +207,7 @@ impl Requests {
 }
 
 /// What a read or a subscription asks for, and the limit of a read; other requests come back.
-#[expect(clippy::result_large_err, reason = "a request that comes back is moved on, not kept")]
-fn wanted(request: Request) -> Result<(Selection, Option<u64>), Request> {
+fn wanted(request: Request) -> Result<(Selection, Option<u64>), Box<Request>> {
     let forwards = |scope, after, through, filter, replay| Selection {
         scope,
         place: PagePlace { after, through, past: 0 },
@@ -236,7 +235,7 @@ fn wanted(request: Request) -> Result<(Selection, Option<u64>), Request> {
             let place = PagePlace { past: past.0, ..selection.place };
             (Selection { place, ..selection }, limit)
         }
-        other => return Err(other),
+        other => return Err(Box::new(other)),
     })
 }
 

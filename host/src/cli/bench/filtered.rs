@@ -89,9 +89,9 @@ fn fill(engine: &Engine, setup: &Setup, scope: &ScopeName, events: u64) -> Resul
             (sent, in_flight) = (last, in_flight + 1);
         }
         inbox.take(&mut answers);
-        for (_, refused) in answers.drain(..) {
+        for (_, answer) in answers.drain(..) {
             in_flight -= 1;
-            if let Err(why) = refused {
+            if let Err(why) = answer {
                 return Err(refusal(&why));
             }
         }
