@@ -7,7 +7,7 @@
 
 use crate::engine::{ReplyTo, State as QueryState};
 use atomic_store_core::protocol::{Reply, RequestError};
-use atomic_store_core::{Answer, Limits, frame};
+use atomic_store_core::{Answer, JointAnswer, Limits, frame};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -305,6 +305,10 @@ fn encode(buffer: Vec<u8>, call: u64, reply: &Reply) -> Vec<u8> {
 impl ReplyTo for Out {
     fn answer(&self, call: u64, answer: Answer) {
         self.reply(call, &Reply::Answer(answer));
+    }
+
+    fn joint(&self, call: u64, answer: JointAnswer) {
+        self.reply(call, &Reply::Joint(answer));
     }
 
     fn state(&self, call: u64, state: Result<QueryState, RequestError>) {
