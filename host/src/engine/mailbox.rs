@@ -297,7 +297,9 @@ impl Work {
                 break;
             }
         }
-        turn.retire = turn.retire && body.retire(shared, cell, items);
+        // Whoever parked it goes on to decide, perhaps before this turn is over.
+        let stays = turn.joint.is_some() || cell.mailbox().asking;
+        turn.retire = turn.retire && !stays && body.retire(shared, cell, items);
         turn
     }
 
