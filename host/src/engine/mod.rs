@@ -40,6 +40,7 @@ pub use burst::Burst;
 pub(crate) use handle::LEAVING_MAX;
 pub use handle::{Drive, Engine};
 pub use mailbox::Work;
+pub(crate) use mailbox::as_request_error;
 pub use pool::Scheduler;
 pub use reply::{Asked, ReplyTo, State};
 pub use restore::Restore;
