@@ -390,8 +390,8 @@ impl CallSlot {
     }
 }
 
-const MUST_JUDGE: &str =
-    "its scope is bound to originator, so whoever appends must judge; use append_judged";
+const MUST_JUDGE: &str = "its scope is bound to originator, so whoever appends must judge it: append_judged, or \
+     append --judge";
 
 /// Marks an append as one that may have been sent before.
 pub(crate) fn repeat(request: &mut Request) {
