@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 /// Turns; the median counts.
 const ROUNDS: usize = 3;
 /// A turn takes this share of a rate's time.
-const TURN: f64 = 0.5;
+const TURN: f64 = 0.25;
 /// Scopes, and appends in flight.
 pub(super) const SPREAD: usize = 1_000;
 /// Appends in flight to one scope. Each has then seen a head that is some hundred events back.
