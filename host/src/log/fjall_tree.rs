@@ -3,7 +3,7 @@
 use super::ReadError;
 use super::open::OpenError;
 use super::past::Pasts;
-use fjall::config::CompressionPolicy;
+use fjall::config::{CompressionPolicy, FilterPolicy};
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
 };
@@ -70,7 +70,12 @@ impl Tree {
             scopes: db.keyspace("scopes", small)?,
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
-            index: db.keyspace("index", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
+            // Read by range only, so filters would be made for nothing.
+            index: db.keyspace("index", || {
+                small()
+                    .max_memtable_size(SCATTERED_MEMTABLE)
+                    .filter_policy(FilterPolicy::disabled())
+            })?,
             appends: db.keyspace("appends", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
