@@ -41,6 +41,19 @@ fn wrong_usage_is_2_and_says_what_is_wrong() {
 }
 
 #[test]
+fn whoever_asks_for_json_gets_errors_as_json_too() {
+    let place = Place::with_rules(Mode::Embedded);
+    let said = place.fails(3, &["--json", "scope", "show", "free/unknown"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["error"]["code"], 3);
+    assert!(said["error"]["message"].as_str().unwrap().contains("free/unknown"), "{said}");
+    // What is refused is an answer: it stands on standard output and is no error.
+    let output = place.run(&["--json", "append", "free/1", "a", "--expected-head", "7"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
 fn what_is_not_there_is_3() {
     let place = Place::new(Mode::Embedded);
     for args in [&["status"][..], &["read", "a"], &["verify"], &["validator", "list"]] {

@@ -34,7 +34,7 @@ pub(crate) struct Global {
     /// A store's directory: its server if one runs, else the store itself [env: ATOMIC_STORE_DATA]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Which store")]
     pub(crate) data: Option<PathBuf>,
-    /// Print JSON instead of tables
+    /// Print JSON instead of tables, errors on standard error included
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }

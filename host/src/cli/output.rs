@@ -86,7 +86,7 @@ fn broken(error: &io::Error) -> Failure {
 
 /// JSON escapes only the first 32 control characters; the others can stand only inside strings, so
 /// they can be escaped afterwards.
-fn plain_json(line: String) -> String {
+pub(crate) fn plain_json(line: String) -> String {
     if !line.chars().any(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
         return line;
     }

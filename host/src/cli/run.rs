@@ -3,7 +3,7 @@
 use super::args::{Cli, Command};
 use super::exit;
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, plain_json};
 use super::{
     append, bench, completions, conflicts, import, query, read, scope, serve, status, tail,
 };
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    let complain = if cli.global.json { complain_to_program } else { complain };
     let mut out = Out::new(cli.global.json);
     let done = run(cli, &mut out).and_then(|()| out.flush());
     match done {
@@ -33,6 +34,14 @@ fn complain(failure: &Failure) {
     for (number, line) in failure.message.lines().enumerate() {
         let who = if number == 0 { "atomic-store: " } else { "  " };
         eprintln!("{who}{}", text::shown(line));
+    }
+}
+
+/// The same for a caller that asked for JSON: one document on one line of standard error.
+fn complain_to_program(failure: &Failure) {
+    if !failure.message.is_empty() {
+        let error = serde_json::json!({ "code": failure.code, "message": failure.message });
+        eprintln!("{}", plain_json(serde_json::json!({ "error": error }).to_string()));
     }
 }
 
