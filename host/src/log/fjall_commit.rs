@@ -1,12 +1,13 @@
 //! Writes group commits: one batch, one sync.
 
+use super::fjall_decisions::Decisions;
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
 use super::{CommitError, Snapshot, Unit};
 use atomic_store_core::codec::CodecError;
 use atomic_store_core::{Position, ScopeId, ScopeName, Seq};
-use fjall::{OwnedWriteBatch, PersistMode, Readable, Slice};
+use fjall::{OwnedWriteBatch, PersistMode, Readable};
 use std::collections::{BTreeSet, HashSet};
 
 /// The head of a scope is written again when it crosses a multiple of this. Whoever looks for the
@@ -26,6 +27,7 @@ pub(super) struct Committer {
     pub(super) scopes: u64,
     /// Why nothing may be committed any more.
     pub(super) stopped: Option<String>,
+    pub(super) decisions: Decisions,
     expiry: Expiry,
     secret: [u8; 32],
     masks: Vec<Option<(ScopeName, Mask)>>,
@@ -50,8 +52,15 @@ pub(super) struct Done {
 }
 
 impl Committer {
-    pub(super) fn new(position: Position, commits: u64, scopes: u64, secret: [u8; 32]) -> Self {
+    pub(super) fn new(
+        position: Position,
+        commits: u64,
+        scopes: u64,
+        secret: [u8; 32],
+        decisions: Decisions,
+    ) -> Self {
         Committer {
+            decisions,
             position,
             commits,
             scopes,
@@ -89,6 +98,7 @@ impl Committer {
             None => None,
         };
         batch.commit().map_err(|error| CommitError(error.to_string()))?;
+        opened.append(&mut self.decisions.committed(tree, buckets, group.host_ms)?);
         if group.events > 0 {
             self.position = Position(self.position.0 + group.events);
             self.commits += 1;
@@ -138,7 +148,7 @@ impl Committer {
         Ok(new)
     }
 
-    /// Rows of `appends`, `snapshots` and `modules`.
+    /// Rows of `recent`, `appends`, `snapshots` and `modules`.
     fn sides(
         &mut self,
         tree: &Tree,
@@ -147,8 +157,6 @@ impl Committer {
         opened: &mut BTreeSet<u32>,
         units: &[Unit],
     ) -> Result<(), CommitError> {
-        // In the order of their keys, so that the tree finds the place of each near the one before.
-        let mut decisions = Vec::with_capacity(units.len());
         for unit in units {
             if let Some((id, decision)) = &unit.decision {
                 let bucket = buckets.at(unit.host_ms);
@@ -157,7 +165,7 @@ impl Committer {
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
                 bytes = rows::encode_decision(decision, bytes).map_err(cannot_encode)?;
-                decisions.push((rows::append_key(bucket, mask, *id), Slice::from(&bytes[..])));
+                self.decisions.put(tree, batch, rows::append_key(bucket, mask, *id), &bytes);
                 self.scratch = bytes;
             }
             if let Some(snapshot) = &unit.snapshot {
@@ -167,10 +175,7 @@ impl Committer {
                 batch.insert(&tree.modules, digest.0, &bytes[..]);
             }
         }
-        decisions.sort_unstable_by_key(|(key, _)| *key);
-        for (key, value) in decisions {
-            batch.insert(&tree.appends, key, value);
-        }
+        self.decisions.write(tree, batch);
         Ok(())
     }
 

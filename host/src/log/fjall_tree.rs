@@ -14,9 +14,9 @@ const MIB: u64 = 1024 * 1024;
 /// changed for a keyspace that exists.
 const BLOB_BYTES: u32 = 4 * 1024;
 
-/// Decisions are small: the usual 64 MiB would hold a million of them, so many that finding the place
-/// of the next one leaves the processor's cache.
+/// What goes through these memtables is small, or will be gone soon.
 const APPENDS_MEMTABLE: u64 = 16 * MIB;
+const RECENT_MEMTABLE: u64 = 16 * MIB;
 
 /// An open tree.
 pub(super) struct Tree {
@@ -31,6 +31,8 @@ pub(super) struct Tree {
     pub(super) order: Keyspace,
     /// bucket, scope, append id -> decision
     pub(super) appends: Keyspace,
+    /// number -> decisions of a group that are not in `appends` yet
+    pub(super) recent: Keyspace,
     /// scope id, rule, seq -> snapshot
     pub(super) snapshots: Keyspace,
     /// digest -> component
@@ -64,6 +66,7 @@ impl Tree {
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
             appends: db.keyspace("appends", || small().max_memtable_size(APPENDS_MEMTABLE))?,
+            recent: db.keyspace("recent", || small().max_memtable_size(RECENT_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
             meta: db.keyspace("meta", small)?,
