@@ -24,16 +24,18 @@ const BYTES: usize = 32 * 1024;
 #[cfg(target_arch = "wasm32")]
 #[cfg_attr(feature = "allocator", global_allocator)]
 static MEMORY: Memory = Memory {
-    place: Place(UnsafeCell::new([0; BYTES])),
     used: Cell::new(0),
     in_call: Cell::new(false),
+    place: Place(UnsafeCell::new([0; BYTES])),
 };
 
+/// In this order, so that the usual append touches one page of it.
+#[repr(C)]
 struct Memory {
-    place: Place,
     used: Cell<usize>,
     /// True while a function of the contract runs.
     in_call: Cell<bool>,
+    place: Place,
 }
 
 #[repr(align(16))]
@@ -135,9 +137,9 @@ mod tests {
 
     fn memory() -> Memory {
         Memory {
-            place: Place(UnsafeCell::new([0; BYTES])),
             used: Cell::new(0),
             in_call: Cell::new(false),
+            place: Place(UnsafeCell::new([0; BYTES])),
         }
     }
 

@@ -206,7 +206,8 @@ fn add_to_index(
     let mut buckets = BTreeSet::new();
     let mut rows: Vec<_> = table.iter().collect();
     rows.retain(|(key, _)| rows::bucket_of(&key[..]).is_some_and(|bucket| !expired(bucket)));
-    rows.sort_unstable_by_key(|(key, _)| **key);
+    // As numbers, which compare faster than bytes.
+    rows.sort_unstable_by_key(|(key, _)| order_of(key));
     if rows.is_empty() {
         return Ok(buckets);
     }
@@ -217,6 +218,13 @@ fn add_to_index(
     }
     file.finish().map_err(|error| error.to_string())?;
     Ok(buckets)
+}
+
+/// Numbers that compare as the bytes of the key do.
+fn order_of(key: &Key) -> (u32, u128) {
+    let bucket = key.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let id = key.last_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes));
+    (bucket, id)
 }
 
 #[cfg(test)]
