@@ -4,6 +4,7 @@
 //! So the lists of a large frame are counted first, without keeping anything, and one that breaks a
 //! cap is refused at the price of its bytes.
 
+use atomic_store_core::codec::CodecError;
 use atomic_store_core::record::KeyIn;
 use atomic_store_core::{AppendId, ContentType, ExpectedHead, Invalid, Limits, Seq};
 use serde::Deserialize;
@@ -14,26 +15,36 @@ use std::marker::PhantomData;
 /// The number of `Request::Append` among the requests.
 const APPEND: u32 = 0;
 
-/// The call, and what is too much in it. Nothing for other requests, for what is fine, and for what
-/// is no request at all, which decoding will find out.
-pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Option<(u64, Invalid)> {
-    let ((call, request), _): ((u64, u32), _) = postcard::take_from_bytes(body).ok()?;
+/// The call, and what is too much in it. Nothing for other requests and for what is fine.
+///
+/// # Errors
+/// Why it cannot be a request. It must not be decoded then: that could take memory for all of the lists
+/// before it finds out.
+pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Result<Option<(u64, Invalid)>, String> {
+    let ((call, request), _): ((u64, u32), _) =
+        postcard::take_from_bytes(body).map_err(malformed)?;
     if request != APPEND {
-        return None;
+        return Ok(None);
     }
-    let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).ok()?;
+    let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).map_err(malformed)?;
     let condition = skim.condition.as_ref();
     let condition = condition.map_or((0, 0), |c| (c.resolved.count, c.keys.count));
     let cap = |field: &str, found: usize, max: usize| {
         let why = || format!("{found} in the list, at most {max} are allowed");
         (found > max).then(|| (call, Invalid::new(field, why())))
     };
-    cap("proposals", skim.proposals.count, limits.append_events_max)
+    let found = cap("proposals", skim.proposals.count, limits.append_events_max)
         .or_else(|| cap("resolved", condition.0, limits.resolved_max))
         .or_else(|| cap("condition keys", condition.1, limits.keys_max))
         .or_else(|| cap("keys", skim.proposals.most[0], limits.keys_max))
         .or_else(|| cap("triggers", skim.proposals.most[1], limits.keys_max))
-        .or_else(|| cap("metadata", skim.proposals.most[2], limits.metadata_max))
+        .or_else(|| cap("metadata", skim.proposals.most[2], limits.metadata_max));
+    Ok(found)
+}
+
+/// What the session is told that sent such a frame; the same as when decoding finds it out.
+pub(super) fn malformed(why: postcard::Error) -> String {
+    format!("a frame is not a request: {}", CodecError::Malformed(why))
 }
 
 /// The shape of a `ClientFrame` with an append.
@@ -175,8 +186,9 @@ mod tests {
             caller_ms: Some(1 << 40),
             ..Proposal::default()
         };
-        let found =
-            |proposals| too_much(&frame(proposals), &limits).map(|(call, i)| (call, i.field));
+        let found = |proposals| {
+            too_much(&frame(proposals), &limits).unwrap().map(|(call, i)| (call, i.field))
+        };
         assert_eq!(found(vec![with(32, 32, 32); 1_000]), None);
         assert_eq!(found(vec![with(0, 0, 0); 1_001]), Some((7, "proposals".to_owned())));
         let last = |proposal| vec![with(1, 1, 1), with(0, 0, 0), proposal];
@@ -194,7 +206,8 @@ mod tests {
                 .resolved(vec![Seq(1 << 40); resolved])
                 .watch(vec![Key { kind: String::new(), id: String::new() }; keys]);
             let frame = ClientFrame { call: 7, request: Request::Append(append) };
-            too_much(&codec::encode(&frame).unwrap(), &limits).map(|(call, i)| (call, i.field))
+            let found = too_much(&codec::encode(&frame).unwrap(), &limits).unwrap();
+            found.map(|(call, i)| (call, i.field))
         };
         assert_eq!(found(1_000, 32), None);
         assert_eq!(found(1_001, 0), Some((7, "resolved".to_owned())));
@@ -204,7 +217,19 @@ mod tests {
     #[test]
     fn other_requests_are_left_to_the_decoder() {
         let frame = ClientFrame { call: 1, request: Request::Status };
-        assert!(too_much(&codec::encode(&frame).unwrap(), &Limits::default()).is_none());
-        assert!(too_much(b"garbage", &Limits::default()).is_none());
+        let found = too_much(&codec::encode(&frame).unwrap(), &Limits::default());
+        assert_eq!(found, Ok(None));
+    }
+
+    /// The lists of such a frame used to be left to the decoder, which made structures of all of
+    /// them, many times larger than the frame, before it met the missing end.
+    #[test]
+    fn an_append_that_breaks_off_behind_its_lists_is_refused_before_it_is_decoded() {
+        let whole = frame(vec![Proposal::default(); 2_000]);
+        for cut in [1, whole.len() / 2, whole.len() - 40] {
+            let cut = &whole[..whole.len() - cut];
+            assert!(too_much(cut, &Limits::default()).is_err(), "{} bytes", cut.len());
+        }
+        assert!(too_much(b"garbage", &Limits::default()).is_ok_and(|found| found.is_none()));
     }
 }
