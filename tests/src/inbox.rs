@@ -1,8 +1,8 @@
 //! Where answers arrive.
 
 use atomic_store::engine::{ReplyTo, State};
-use atomic_store_core::Answer;
 use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Answer, JointAnswer};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub enum Got {
     /// The answer to an append.
     Answer(Answer),
+    /// The answer to a joint append.
+    Joint(JointAnswer),
     /// The answer to a query.
     State(Result<State, RequestError>),
 }
@@ -39,7 +41,7 @@ impl Inbox {
     pub fn answer(&self, call: u64) -> Option<Answer> {
         match self.take(call)? {
             Got::Answer(answer) => Some(answer),
-            Got::State(state) => panic!("call {call} got a state: {state:?}"),
+            other => panic!("call {call} got {other:?}"),
         }
     }
 
@@ -48,7 +50,7 @@ impl Inbox {
     pub fn wait(&self, call: u64) -> Answer {
         match self.wait_for(call) {
             Got::Answer(answer) => answer,
-            other @ Got::State(_) => panic!("call {call} got {other:?}"),
+            other => panic!("call {call} got {other:?}"),
         }
     }
 
@@ -67,6 +69,10 @@ impl Inbox {
 impl ReplyTo for Inbox {
     fn answer(&self, call: u64, answer: Answer) {
         self.put(call, Got::Answer(answer));
+    }
+
+    fn joint(&self, call: u64, answer: JointAnswer) {
+        self.put(call, Got::Joint(answer));
     }
 
     fn state(&self, call: u64, state: Result<State, RequestError>) {
