@@ -6,13 +6,16 @@
 CARGO ?= cargo
 GUESTS := target/guests
 
-.PHONY: help build guests test demo bench
+.PHONY: help build dist guests test demo bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build target/release/atomic-store
 	$(CARGO) build --release --locked -p atomic-store
+
+dist: ## build target/dist/atomic-store: minutes more to build, a sixth less CPU per append
+	$(CARGO) build --profile dist --locked -p atomic-store
 
 guests: ## build the example validators to target/guests/*.wasm
 	scripts/build-guests.sh

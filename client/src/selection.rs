@@ -95,8 +95,8 @@ impl Selection {
         self
     }
 
-    /// Goes on where another read of the same selection stopped; see `Found::page` and
-    /// `SelectionStream::page`. All but the bounds and the limit must be as it was.
+    /// Goes on where another read of the same selection stopped; see
+    /// [`crate::SelectionStream::page`]. All but the bounds and the limit must be as it was.
     ///
     /// # Errors
     /// [`PageTokenError::Other`] if the token belongs to another selection.

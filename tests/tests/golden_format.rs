@@ -5,17 +5,14 @@
 //! changes with it; `GOLDEN=write` then writes the file anew.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use atomic_store::log::{Decision, Snapshot};
-use atomic_store_core::protocol::{
-    At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo, ServerFrame,
-    StoreId, StoreStatus, VerifyReport,
-};
-use atomic_store_core::record::{Body, Record, RecordView};
-use atomic_store_core::{
-    Answer, Append, AppendId, Binding, Committed, Condition, ContentType, Description, Digest,
-    ExpectedHead, Fault, FaultKind, Filter, Key, Limits, Outcome, Overload, Place, Position,
-    Proposal, Reason, Refusal, RuleInfo, ScopeName, Seq, Span, chain, codec, frame,
-};
+mod golden_samples;
+
+use atomic_store::log::{ConflictRow, Decision, Snapshot};
+use atomic_store_core::protocol::{ClientFrame, Reply, Request, ServerFrame};
+use atomic_store_core::record::RecordView;
+use atomic_store_core::{ContentType, Digest, Key, Limits, Outcome, Position, Seq};
+use atomic_store_core::{chain, codec, frame};
+use golden_samples::{append, outcomes, proposal, record, replies, requests, scope};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -40,279 +37,6 @@ macro_rules! add {
     }};
 }
 
-fn scope() -> ScopeName {
-    ScopeName::new("auction/lot-7").unwrap()
-}
-
-fn proposal() -> Proposal {
-    Proposal {
-        kind: "bid".to_owned(),
-        content_type: ContentType::Json,
-        payload: b"{\"amount\":5}".to_vec(),
-        keys: vec![Key { kind: "book".to_owned(), id: "Emma".to_owned() }],
-        triggers: vec![Key { kind: "clock".to_owned(), id: "1".to_owned() }],
-        metadata: vec![("trace".to_owned(), "abc".to_owned())],
-        caller_ms: Some(1_700_000_000_123),
-    }
-}
-
-fn filter() -> Filter {
-    Filter {
-        keys: vec![Key::new("book", "Emma")],
-        key_kinds: vec!["book".into()],
-        kinds: vec!["bid".into()],
-        triggers: vec![Key::new("key", "1")],
-        caller_ms: Span { from: Some(1), until: None },
-        host_ms: Span { from: None, until: Some(2) },
-    }
-}
-
-fn append() -> Append {
-    Append {
-        scope: scope(),
-        id: AppendId(*b"0123456789abcdef"),
-        repeated: true,
-        expected_head: ExpectedHead::Exactly(Seq(300)),
-        condition: Some(Condition {
-            since: Seq(299),
-            resolved: vec![Seq(301)],
-            keys: vec![Key::new("book", "Emma")],
-            all: true,
-        }),
-        dry_run: true,
-        known: Seq(7),
-        proposals: vec![proposal(), Proposal::default()],
-    }
-}
-
-fn record() -> Record {
-    let proposal = proposal();
-    let body = Body {
-        seq: Seq(301),
-        kind: &proposal.kind,
-        content_type: proposal.content_type.clone(),
-        payload: &proposal.payload,
-        keys: &proposal.keys[..],
-        triggers: &proposal.triggers[..],
-        metadata: &proposal.metadata[..],
-        caller_ms: proposal.caller_ms,
-        host_ms: 1_700_000_000_456,
-        append_id: AppendId(*b"0123456789abcdef"),
-        validator: Digest::of(b"validator"),
-        binding: Seq(2),
-    };
-    let mut record = Record::encode(&Digest::of(b"previous"), &body).unwrap();
-    record.set_position(Position(0x0102_0304));
-    record
-}
-
-fn place(seq: u64) -> Place {
-    Place { seq: Seq(seq), position: Position(seq + 1_000) }
-}
-
-fn outcomes() -> Vec<(&'static str, Outcome)> {
-    let (data, meta) = (Some(b"{}".to_vec()), Some(vec![0xff]));
-    let reason = Reason {
-        code: "too-low".to_owned(),
-        message: "bid more".to_owned(),
-        data,
-        seqs: vec![Seq(7), Seq(300)],
-    };
-    let (first, last, hash) = (place(301), place(302), Digest::of(b"hash"));
-    let committed =
-        Committed { first, last, hash, reason: Some("fine".into()), meta: meta.clone() };
-    let mut all = vec![
-        ("Committed", Outcome::Committed(committed)),
-        ("Noop", Outcome::Noop { reason: Some("known".into()) }),
-        ("Rejected", Outcome::Rejected(Refusal { index: 1, reasons: vec![reason], meta })),
-        ("HeadMismatch", Outcome::HeadMismatch { expected: ExpectedHead::Any, actual: Seq(9) }),
-        ("TimedOut", Outcome::TimedOut { after_ms: 1_000 }),
-        ("ReadOnly", Outcome::ReadOnly { why: "damaged".into() }),
-        ("Invalid", Outcome::Invalid { field: "kind".into(), why: "empty".into() }),
-        ("Unknown", Outcome::Unknown { why: "disk".into() }),
-    ];
-    for (name, kind) in [
-        ("Faulted Trap", FaultKind::Trap),
-        ("Faulted OutOfFuel", FaultKind::OutOfFuel),
-        ("Faulted OutOfMemory", FaultKind::OutOfMemory),
-        ("Faulted Timeout", FaultKind::Timeout),
-        ("Faulted BadOutput", FaultKind::BadOutput),
-    ] {
-        all.push((name, Outcome::Faulted(Fault { kind, detail: "x".into() })));
-    }
-    for (name, what) in [
-        ("Overloaded Mailbox", Overload::Mailbox),
-        ("Overloaded InFlight", Overload::InFlight),
-        ("Overloaded Disk", Overload::Disk),
-        ("Overloaded Instances", Overload::Instances),
-    ] {
-        all.push((name, Outcome::Overloaded(what)));
-    }
-    all
-}
-
-fn requests() -> Vec<(&'static str, Request)> {
-    let (after, limit) = (Seq(7), 500);
-    let scope = scope();
-    vec![
-        ("Append", Request::Append(append())),
-        (
-            "Read",
-            Request::Read {
-                scope: scope.clone(),
-                after,
-                through: Seq::MAX,
-                limit,
-                backwards: true,
-                filter: filter(),
-                replay: Replay::Touched,
-            },
-        ),
-        (
-            "ReadOrder",
-            Request::ReadOrder {
-                after: Position(7),
-                through: Position(9),
-                limit,
-                backwards: true,
-                filter: filter(),
-            },
-        ),
-        (
-            "Subscribe",
-            Request::Subscribe {
-                scope: scope.clone(),
-                after,
-                filter: filter(),
-                replay: Replay::TouchedAndEffects,
-            },
-        ),
-        ("SubscribeOrder", Request::SubscribeOrder { after: Position(7), filter: filter() }),
-        ("Cancel", Request::Cancel { call: 300 }),
-        ("ShowScope", Request::ShowScope { scope: scope.clone() }),
-        (
-            "ListScopes",
-            Request::ListScopes { live: true, prefix: "a".into(), after: "ab".into(), limit },
-        ),
-        ("LoadValidator", Request::LoadValidator { part: vec![0, b'a', b's'], last: true }),
-        ("ListValidators", Request::ListValidators),
-        ("ShowValidator named", Request::ShowValidator { validator: "a@1".parse().unwrap() }),
-        (
-            "ShowValidator digest",
-            Request::ShowValidator { validator: "0123456789ab".parse().unwrap() },
-        ),
-        (
-            "Bind",
-            Request::Bind {
-                pattern: "auction/*".parse().unwrap(),
-                validator: "auction".parse().unwrap(),
-                config: Some(b"{}".to_vec()),
-            },
-        ),
-        ("Unbind", Request::Unbind { pattern: "auction/*".parse().unwrap() }),
-        (
-            "Query",
-            Request::Query {
-                scope: scope.clone(),
-                name: "top".into(),
-                args: vec![1, 2],
-                at: At::Seq(Seq(4)),
-            },
-        ),
-        ("Verify", Request::Verify { scope: Some(scope) }),
-        ("Status", Request::Status),
-    ]
-}
-
-fn binding() -> Binding {
-    Binding {
-        pattern: "auction/*".parse().unwrap(),
-        validator: Digest::of(b"validator"),
-        config: Some(b"{}".to_vec()),
-        seq: Seq(2),
-    }
-}
-
-fn rule() -> RuleInfo {
-    RuleInfo {
-        digest: Digest::of(b"validator"),
-        description: Description {
-            name: "auction".parse().unwrap(),
-            version: "1.2.3".into(),
-            kinds: vec![("bid".into(), Some("{}".into())), ("close".into(), None)],
-        },
-        bytes: 70_000,
-        built_in: false,
-    }
-}
-
-fn scope_info() -> ScopeInfo {
-    ScopeInfo {
-        name: scope(),
-        head: Seq(301),
-        hash: Digest::of(b"hash"),
-        binding: Some(binding()),
-        live: true,
-        sealed: Some("damaged".into()),
-        damaged: true,
-        floor: Seq(2),
-        bytes: 700,
-    }
-}
-
-fn replies() -> Vec<(&'static str, Reply)> {
-    let store = StoreId(*b"fedcba9876543210");
-    let entry = Entry { scope: Some(scope()), replayed: true, record: vec![1, 2, 3] };
-    let outcome = Outcome::TimedOut { after_ms: 1_000 };
-    let (resume_after, resume_position) = (Seq(7), Position(9));
-    let report = VerifyReport { scopes: 1, events: 2, bytes: 300, damage: vec!["x".into()] };
-    let status = StoreStatus {
-        store,
-        version: "0.1.0".into(),
-        position: Position(1_000),
-        commits: 7,
-        scopes: 6,
-        live: 5,
-        in_flight: 4,
-        read_only: Some("closing".into()),
-    };
-    let mut all = vec![
-        ("Welcome", Reply::Welcome { store, limits: Box::new(Limits::default()) }),
-        ("Answer", Reply::Answer(Answer { outcome, duplicate: true })),
-        (
-            "Events",
-            Reply::Events(vec![entry, Entry { scope: None, replayed: false, record: Vec::new() }]),
-        ),
-        ("Done", Reply::Done),
-        ("Ended SlowReader", Reply::Ended(Ended::SlowReader { resume_after, resume_position })),
-        ("Ended Shutdown", Reply::Ended(Ended::Shutdown)),
-        ("Ended Damaged", Reply::Ended(Ended::Damaged { what: "x".into() })),
-        ("Scope", Reply::Scope(Some(scope_info()))),
-        ("Scopes", Reply::Scopes(vec![scope_info()])),
-        ("Validator", Reply::Validator { info: rule(), new: true, bindings: vec![binding()] }),
-        ("Validators", Reply::Validators { loaded: vec![rule()], bindings: vec![binding()] }),
-        ("Bound", Reply::Bound(binding())),
-        ("State ok", Reply::State { head: Seq(7), answer: Ok(vec![1].into()) }),
-        ("State err", Reply::State { head: Seq(7), answer: Err("no".into()) }),
-        ("Progress", Reply::Progress { scopes: 1, of_scopes: 2, events: 300 }),
-        ("Verified", Reply::Verified(report)),
-        ("Status", Reply::Status(Box::new(status))),
-    ];
-    let text = || "x".to_owned();
-    for (name, error) in [
-        ("Error Invalid", RequestError::Invalid { field: "y".into(), why: text() }),
-        ("Error NotFound", RequestError::NotFound(text())),
-        ("Error NotAdmitted", RequestError::NotAdmitted(text())),
-        ("Error Overloaded", RequestError::Overloaded(text())),
-        ("Error Damaged", RequestError::Damaged(text())),
-        ("Error Failed", RequestError::Failed(text())),
-        ("Error Goodbye", RequestError::Goodbye(text())),
-    ] {
-        all.push((name, Reply::Error(error)));
-    }
-    all
-}
-
 fn all() -> Golden {
     let mut golden = Golden::default();
     golden.bytes("hello", frame::HELLO.to_vec());
@@ -332,6 +56,15 @@ fn all() -> Golden {
     add!(golden, "decision Committed", committed, Decision);
     let nothing = Decision::Nothing(Outcome::TimedOut { after_ms: 1_000 });
     add!(golden, "decision Nothing", nothing, Decision);
+    let rows = vec![ConflictRow {
+        index: Some(1),
+        ours: Seq(302),
+        key: Key::new("book", "Emma"),
+        trigger: None,
+        theirs: Seq(301),
+    }];
+    let conflict = Decision::Conflict { accepted: 1, rows };
+    add!(golden, "decision Conflict", conflict, Decision);
     let snapshot = Snapshot {
         rule: Digest::of(b"rule"),
         seq: Seq(300),
@@ -431,7 +164,7 @@ fn every_variant_has_golden_bytes_under_its_number() {
     let outcome = include_str!("../../core/src/outcome.rs");
     let stored = stored();
     for (source, name, count) in
-        [(protocol, "Request", 16), (protocol, "Reply", 15), (outcome, "Outcome", 10)]
+        [(protocol, "Request", 28), (protocol, "Reply", 24), (outcome, "Outcome", 12)]
     {
         let variants = variants(source, name);
         assert!(variants.len() >= count, "{name}: only {variants:?}");

@@ -215,6 +215,15 @@ fn binding() -> impl Strategy<Value = Binding> {
     )
 }
 
+fn resume() -> impl Strategy<Value = Request> {
+    let numbers = any::<(u64, u64, u64, Option<u64>)>();
+    let resume = (scope(), numbers, filter(), replay());
+    resume.prop_map(|(scope, (after, through, past, limit), filter, replay)| {
+        let (after, through, past) = (Seq(after), Seq(through), Seq(past));
+        Request::ResumeReplay { scope, after, through, past, limit, filter, replay }
+    })
+}
+
 pub fn request() -> impl Strategy<Value = Request> {
     let read = (scope(), any::<(u64, u64, u64, bool)>(), filter(), replay());
     let order = (any::<(u64, u64, u64, bool)>(), filter());
@@ -233,6 +242,7 @@ pub fn request() -> impl Strategy<Value = Request> {
         }),
         (any::<u64>(), filter())
             .prop_map(|(after, filter)| Request::SubscribeOrder { after: Position(after), filter }),
+        resume(),
         any::<u64>().prop_map(|call| Request::Cancel { call }),
         scope().prop_map(|scope| Request::ShowScope { scope }),
         (any::<bool>(), text(), text(), any::<u64>()).prop_map(|(live, prefix, after, limit)| {
@@ -321,6 +331,12 @@ pub fn reply() -> impl Strategy<Value = Reply> {
             .prop_map(|id| Reply::Welcome { store: StoreId(id), limits: Box::default() }),
         answer().prop_map(Reply::Answer),
         vec(entry, 0..4).prop_map(Reply::Events),
+        any::<(u64, u64)>().prop_map(|(seq, position)| {
+            Reply::Scanned { seq: Seq(seq), position: Position(position) }
+        }),
+        any::<(u64, u64)>().prop_map(|(after, through)| {
+            Reply::Replaying { after: Seq(after), through: Seq(through) }
+        }),
         Just(Reply::Done),
         ended().prop_map(Reply::Ended),
         option::of(scope_info()).prop_map(Reply::Scope),

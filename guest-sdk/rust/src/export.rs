@@ -1,6 +1,7 @@
 //! Makes a component of a [`Validator`]: the macro, and the place where an instance lives.
 
 use crate::instance::{Instance, describe};
+use crate::memory::Call;
 use crate::{Acceptance, Description, Event, Proposal, Refusal, Validator};
 use std::cell::RefCell;
 
@@ -91,6 +92,7 @@ impl<V: Validator> Slot<V> {
     /// See the contract.
     #[must_use]
     pub fn describe() -> Description {
+        let _call = Call::begin();
         report_panics();
         describe::<V>()
     }
@@ -100,6 +102,7 @@ impl<V: Validator> Slot<V> {
     /// # Errors
     /// The validator declined.
     pub fn init(&self, scope: &str, config: Option<&[u8]>) -> Result<(), String> {
+        let _call = Call::begin();
         report_panics();
         self.0.replace(Some(Instance::init(scope, config)?));
         Ok(())
@@ -115,6 +118,7 @@ impl<V: Validator> Slot<V> {
         config: Option<&[u8]>,
         snapshot: &[u8],
     ) -> Result<(), String> {
+        let _call = Call::begin();
         report_panics();
         self.0.replace(Some(Instance::restore(scope, config, snapshot)?));
         Ok(())
@@ -122,6 +126,7 @@ impl<V: Validator> Slot<V> {
 
     /// See the contract.
     pub fn apply(&self, events: &[Event]) {
+        let _call = Call::begin();
         let mut slot = self.0.borrow_mut();
         slot.as_mut().expect(NOT_STARTED).apply(events);
     }
@@ -131,11 +136,13 @@ impl<V: Validator> Slot<V> {
     /// # Errors
     /// The refusal.
     pub fn validate(&self, proposals: Vec<Proposal>) -> Result<Vec<Acceptance>, Refusal> {
+        let _call = Call::begin();
         self.0.borrow().as_ref().expect(NOT_STARTED).validate(proposals)
     }
 
     /// See the contract.
     pub fn snapshot(&self) -> Option<Vec<u8>> {
+        let _call = Call::begin();
         self.0.borrow().as_ref().expect(NOT_STARTED).snapshot()
     }
 
@@ -144,6 +151,7 @@ impl<V: Validator> Slot<V> {
     /// # Errors
     /// The validator's.
     pub fn query(&self, name: &str, args: &[u8]) -> Result<Vec<u8>, String> {
+        let _call = Call::begin();
         self.0.borrow().as_ref().expect(NOT_STARTED).query(name, args)
     }
 }

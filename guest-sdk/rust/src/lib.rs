@@ -69,6 +69,7 @@ mod export;
 pub mod history;
 mod instance;
 pub mod log;
+mod memory;
 mod payload;
 mod snapshot;
 #[cfg(not(target_arch = "wasm32"))]

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
 
 /// Events folded in one call. Fewer calls are cheaper; more would only need more memory.
-const BATCH_EVENTS: usize = 256;
+const BATCH_EVENTS: usize = 64;
 /// Bytes folded in one call, once it holds an event.
 const BATCH_BYTES: usize = 256 * 1024;
 

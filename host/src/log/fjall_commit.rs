@@ -1,5 +1,6 @@
 //! Writes group commits: one batch, one sync.
 
+use super::fjall_decisions::Decisions;
 use super::fjall_past::{self, Changed, Sweep};
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
@@ -8,7 +9,7 @@ use super::topic::INDEX_KEY;
 use super::{CommitError, Snapshot, Unit};
 use atomic_store_core::codec::CodecError;
 use atomic_store_core::{Position, ScopeId, ScopeName, Seq};
-use fjall::{OwnedWriteBatch, PersistMode, Readable, Slice};
+use fjall::{OwnedWriteBatch, PersistMode, Readable};
 use std::collections::{BTreeSet, HashSet};
 
 /// The head of a scope is written again when it crosses a multiple of this. Whoever looks for the
@@ -28,6 +29,7 @@ pub(super) struct Committer {
     pub(super) scopes: u64,
     /// Why nothing may be committed any more.
     pub(super) stopped: Option<String>,
+    pub(super) decisions: Decisions,
     expiry: Expiry,
     pub(super) sweep: Sweep,
     secret: [u8; 32],
@@ -56,8 +58,15 @@ pub(super) struct Done {
 }
 
 impl Committer {
-    pub(super) fn new(position: Position, commits: u64, scopes: u64, secret: [u8; 32]) -> Self {
+    pub(super) fn new(
+        position: Position,
+        commits: u64,
+        scopes: u64,
+        secret: [u8; 32],
+        decisions: Decisions,
+    ) -> Self {
         Committer {
+            decisions,
             position,
             commits,
             scopes,
@@ -103,6 +112,7 @@ impl Committer {
             None => None,
         };
         batch.commit().map_err(|error| CommitError(error.to_string()))?;
+        opened.append(&mut self.decisions.committed(tree, buckets, group.host_ms)?);
         if group.events > 0 {
             self.position = Position(self.position.0 + group.events);
             self.commits += 1;
@@ -162,7 +172,7 @@ impl Committer {
         Ok(new)
     }
 
-    /// Rows of `appends`, `snapshots` and `modules`.
+    /// Rows of `recent`, `appends`, `snapshots` and `modules`.
     fn sides(
         &mut self,
         tree: &Tree,
@@ -171,8 +181,6 @@ impl Committer {
         opened: &mut BTreeSet<u32>,
         units: &[Unit],
     ) -> Result<(), CommitError> {
-        // In the order of their keys, so that the tree finds the place of each near the one before.
-        let mut decisions = Vec::with_capacity(units.len());
         for unit in units {
             if let Some((id, decision)) = &unit.decision {
                 let bucket = buckets.at(unit.host_ms);
@@ -181,7 +189,7 @@ impl Committer {
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
                 bytes = rows::encode_decision(decision, bytes).map_err(cannot_encode)?;
-                decisions.push((rows::append_key(bucket, mask, *id), Slice::from(&bytes[..])));
+                self.decisions.put(tree, batch, rows::append_key(bucket, mask, *id), &bytes);
                 self.scratch = bytes;
             }
             if let Some(snapshot) = &unit.snapshot {
@@ -191,10 +199,7 @@ impl Committer {
                 batch.insert(&tree.modules, digest.0, &bytes[..]);
             }
         }
-        decisions.sort_unstable_by_key(|(key, _)| *key);
-        for (key, value) in decisions {
-            batch.insert(&tree.appends, key, value);
-        }
+        self.decisions.write(tree, batch);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use super::dir::DataDir;
 use super::fjall_commit::Committer;
+use super::fjall_decisions::Recent;
 use super::fjall_read::Names;
 use super::fjall_tree::{Tree, read_error};
 use super::rows::{self, Buckets, Mask};
@@ -22,15 +23,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A log in a directory, in a tree of the crate `fjall`.
 pub struct FjallLog {
-    // Fields are dropped in this order: the thread ends and the tree closes before the lock goes.
+    // Fields are dropped in this order: the threads end and the tree closes before the lock goes.
     pub(super) watch: Mutex<Option<Watch>>,
+    pub(super) committer: Mutex<Committer>,
     pub(super) tree: Tree,
     pub(super) task: Task,
-    pub(super) committer: Mutex<Committer>,
     pub(super) next_scope: AtomicU64,
     pub(super) scope_count: AtomicU64,
     /// Makes the keys of decisions unpredictable.
@@ -38,6 +39,8 @@ pub struct FjallLog {
     pub(super) buckets: Buckets,
     /// The buckets of decisions that exist.
     pub(super) alive: RwLock<BTreeSet<u32>>,
+    /// Decisions that are not in the tree's index yet.
+    pub(super) recent: Arc<Recent>,
     pub(super) names: Names,
     pub(super) _dir: DataDir,
 }
@@ -196,13 +199,17 @@ impl EventLog for FjallLog {
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError> {
         let mask = Mask::new(&self.secret, scope);
-        let view = self.tree.db.snapshot();
         let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
         // By the buckets that exist and not by the clock alone: a clock that jumped may have put a
         // decision where it does not look.
         for bucket in alive.iter().rev().filter(|b| !self.buckets.expired(**b, now_ms)) {
             let key = rows::append_key(*bucket, mask, id);
-            if let Some(bytes) = view.get(&self.tree.appends, key).map_err(read_error)? {
+            // What leaves memory meanwhile is in the tree before it does.
+            let found = match self.recent.get(&key) {
+                Some(bytes) => Some(bytes),
+                None => self.tree.db.snapshot().get(&self.tree.appends, key).map_err(read_error)?,
+            };
+            if let Some(bytes) = found {
                 let decision = rows::decode_decision(&bytes).map_err(|why| {
                     ReadError::DamagedIndex(format!("the decision on append {id}: {why}"))
                 })?;
@@ -235,6 +242,7 @@ impl EventLog for FjallLog {
             return Err(CommitError(why.clone()));
         }
         committer.stopped = Some("the log is closed".to_owned());
+        committer.decisions.finish()?;
         let synced = self.tree.db.persist(PersistMode::SyncAll);
         synced.map_err(|error| CommitError(error.to_string()))?;
         let marked = self.task.mark(self.task.gauge.durable(), true);

@@ -7,6 +7,7 @@
 
 use super::dir::{self, DataDir};
 use super::fjall_commit::Committer;
+use super::fjall_decisions::Decisions;
 use super::fjall_journal::{self, Bad, End};
 use super::fjall_log::FjallLog;
 use super::fjall_past;
@@ -59,7 +60,10 @@ pub(super) fn open(options: &OpenOptions) -> Result<(FjallLog, OpenReport), Open
     let (store, secret) = identity(&tree, &found, report.accepted_loss.is_some())?;
     let since = mark.map_or(Position(0), |mark| mark.position);
     check_tail(&tree, since.min(found.durable.position), &mut report)?;
-    let log = assemble(options, dir, tree, (store, secret), &found)?;
+    let buckets = Buckets::new(options.limits.append_id_ms);
+    let decisions = Decisions::load(&tree, buckets)
+        .map_err(|what| OpenError::Damaged { what, may_accept: false })?;
+    let log = assemble(options, dir, tree, (store, secret), &found, decisions)?;
     tracing::debug!(?report, "opened");
     Ok((log, report))
 }
@@ -389,6 +393,7 @@ fn assemble(
     tree: Tree,
     (store, secret): (StoreId, [u8; 32]),
     found: &Found,
+    (decisions, recent): (Decisions, BTreeSet<u32>),
 ) -> Result<FjallLog, OpenError> {
     let io = |error| OpenError::Io { path: options.path.clone(), error };
     let gauge = Arc::new(Gauge::new(found.durable, true));
@@ -399,18 +404,20 @@ fn assemble(
     let watch = Watch::start(task.clone(), found.durable).map_err(io)?;
     let Durable { commits, position } = found.durable;
     let scopes = found.rows.0;
-    let mut committer = Committer::new(position, commits, scopes, secret);
+    let recent_decisions = Arc::clone(decisions.recent());
+    let mut committer = Committer::new(position, commits, scopes, secret, decisions);
     committer.sweep.queue.extend(tree.past.unswept());
     Ok(FjallLog {
         watch: Mutex::new(Some(watch)),
         tree,
         task,
+        recent: recent_decisions,
         committer: Mutex::new(committer),
         next_scope: AtomicU64::new(found.next_scope),
         scope_count: AtomicU64::new(scopes),
         secret,
         buckets: Buckets::new(options.limits.append_id_ms),
-        alive: RwLock::new(found.alive.clone()),
+        alive: RwLock::new(found.alive.union(&recent).copied().collect()),
         names: Names::default(),
         _dir: dir,
     })

@@ -3,7 +3,7 @@
 use super::ReadError;
 use super::open::OpenError;
 use super::past::Pasts;
-use fjall::config::CompressionPolicy;
+use fjall::config::{CompressionPolicy, FilterPolicy};
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError,
 };
@@ -15,8 +15,8 @@ const MIB: u64 = 1024 * 1024;
 /// changed for a keyspace that exists.
 const BLOB_BYTES: u32 = 4 * 1024;
 
-/// Decisions and rows of the index are small: the usual 64 MiB would hold a million of them, so many
-/// that finding the place of the next one leaves the processor's cache.
+/// What goes through these memtables is small, or will be gone soon: the usual 64 MiB would hold a
+/// million rows, so many that finding the place of the next one leaves the processor's cache.
 const SCATTERED_MEMTABLE: u64 = 16 * MIB;
 
 /// An open tree.
@@ -34,6 +34,8 @@ pub(super) struct Tree {
     pub(super) index: Keyspace,
     /// bucket, scope, append id -> decision
     pub(super) appends: Keyspace,
+    /// number -> decisions of a group that are not in `appends` yet
+    pub(super) recent: Keyspace,
     /// scope id, rule, seq -> snapshot
     pub(super) snapshots: Keyspace,
     /// digest -> component
@@ -70,8 +72,14 @@ impl Tree {
             scopes: db.keyspace("scopes", small)?,
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
-            index: db.keyspace("index", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
+            // Read by range only, so filters would be made for nothing.
+            index: db.keyspace("index", || {
+                small()
+                    .max_memtable_size(SCATTERED_MEMTABLE)
+                    .filter_policy(FilterPolicy::disabled())
+            })?,
             appends: db.keyspace("appends", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
+            recent: db.keyspace("recent", || small().max_memtable_size(SCATTERED_MEMTABLE))?,
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
             pasts: db.keyspace("pasts", small)?,

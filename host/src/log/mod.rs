@@ -7,6 +7,7 @@
 mod dir;
 mod fjall_bare;
 mod fjall_commit;
+mod fjall_decisions;
 mod fjall_journal;
 mod fjall_log;
 mod fjall_open;

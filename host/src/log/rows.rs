@@ -182,6 +182,36 @@ pub(super) fn decode_decision(bytes: &[u8]) -> Result<Decision, CodecError> {
     codec::decode_versioned(VERSION, bytes)
 }
 
+/// The decisions of a group commit as one row: keys and bytes, one after another.
+pub(super) fn encode_group(group: &[([u8; APPEND_KEY], impl AsRef<[u8]>)]) -> Vec<u8> {
+    let bytes: usize = group.iter().map(|(_, bytes)| APPEND_KEY + 1 + bytes.as_ref().len()).sum();
+    let mut row = Vec::with_capacity(1 + bytes);
+    row.push(VERSION);
+    for (key, bytes) in group {
+        let bytes = bytes.as_ref();
+        row.extend_from_slice(key);
+        row.push(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
+        row.extend_from_slice(bytes);
+    }
+    row
+}
+
+/// Takes such a row apart; nothing if it is damaged.
+pub(super) fn decode_group(
+    row: &[u8],
+    mut each: impl FnMut(&[u8; APPEND_KEY], &[u8]),
+) -> Option<()> {
+    let mut rest = row.strip_prefix(&[VERSION])?;
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_first_chunk::<APPEND_KEY>()?;
+        let (length, behind) = behind.split_first()?;
+        let (bytes, behind) = behind.split_at_checked(usize::from(*length))?;
+        each(key, bytes);
+        rest = behind;
+    }
+    Some(())
+}
+
 /// Key of a snapshot.
 pub(super) fn snapshot_key(scope: ScopeId, rule: &Digest, seq: Seq) -> [u8; SNAPSHOT_KEY] {
     let mut key = [0; SNAPSHOT_KEY];

@@ -65,7 +65,7 @@ impl Requests {
             self.rest().await;
         }
         if body.len() > SKIM_BYTES
-            && let Some((call, invalid)) = skim::too_much(body, self.session.limits())
+            && let Some((call, invalid)) = skim::too_much(body, self.session.limits())?
         {
             self.started += 1;
             self.session.out.reply(call, &skim::refusal(body, invalid));

@@ -5,6 +5,7 @@
 //! cap is refused at the price of its bytes.
 
 use crate::engine::as_request_error;
+use atomic_store_core::codec::CodecError;
 use atomic_store_core::protocol::Reply;
 use atomic_store_core::record::KeyIn;
 use atomic_store_core::{
@@ -24,24 +25,29 @@ const APPEND_JOINT: u32 = 16;
 /// The number of `Request::Judge`.
 const JUDGE: u32 = 17;
 
-/// The call, and what is too much in it. Nothing for other requests, for what is fine, and for what
-/// is no request at all, which decoding will find out.
-pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Option<(u64, Invalid)> {
-    let ((call, request), _): ((u64, u32), _) = postcard::take_from_bytes(body).ok()?;
+/// The call, and what is too much in it. Nothing for other requests and for what is fine.
+///
+/// # Errors
+/// Why it cannot be a request. It must not be decoded then: that could take memory for all of the lists
+/// before it finds out.
+pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Result<Option<(u64, Invalid)>, String> {
+    let ((call, request), _): ((u64, u32), _) =
+        postcard::take_from_bytes(body).map_err(malformed)?;
     let (parts, found) = match request {
         APPEND => {
-            let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).ok()?;
+            let (skim, _): (Skim<'_>, _) = postcard::take_from_bytes(body).map_err(malformed)?;
             let condition = skim.condition.as_ref();
             let [resolved, watched] = condition.map_or([0, 0], ConditionSkim::lists);
             let [keys, triggers, pairs] = skim.proposals.most;
             (0, [skim.proposals.count, resolved, watched, keys, triggers, pairs])
         }
         APPEND_JOINT => {
-            let (skim, _): (JointSkim<'_>, _) = postcard::take_from_bytes(body).ok()?;
+            let (skim, _): (JointSkim<'_>, _) =
+                postcard::take_from_bytes(body).map_err(malformed)?;
             (skim.parts.count, skim.parts.most)
         }
         JUDGE => return too_many_reasons(body, call, limits),
-        _ => return None,
+        _ => return Ok(None),
     };
     let caps = [
         ("proposals", limits.append_events_max),
@@ -53,21 +59,31 @@ pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Option<(u64, Invalid)> {
     ];
     let lists = caps.into_iter().zip(found).map(|((field, max), found)| (field, found, max));
     let mut lists = std::iter::once(("parts", parts, limits.parts_max)).chain(lists);
-    let (field, found, max) = lists.find(|(_, found, max)| found > max)?;
-    let why = format!("{found} in the list, at most {max} are allowed");
-    Some((call, Invalid::new(field, why)))
+    Ok(lists.find(|(_, found, max)| found > max).map(|found| (call, too_long(found))))
 }
 
-fn too_many_reasons(body: &[u8], call: u64, limits: &Limits) -> Option<(u64, Invalid)> {
-    let (skim, _): (JudgeSkim<'_>, _) = postcard::take_from_bytes(body).ok()?;
-    let VerdictSkim::Fail { reasons, .. } = skim.verdict else { return None };
+fn too_long((field, found, max): (&str, usize, usize)) -> Invalid {
+    Invalid::new(field, format!("{found} in the list, at most {max} are allowed"))
+}
+
+/// What the session is told that sent such a frame; the same as when decoding finds it out.
+pub(super) fn malformed(why: postcard::Error) -> String {
+    format!("a frame is not a request: {}", CodecError::Malformed(why))
+}
+
+fn too_many_reasons(
+    body: &[u8],
+    call: u64,
+    limits: &Limits,
+) -> Result<Option<(u64, Invalid)>, String> {
+    let (skim, _): (JudgeSkim<'_>, _) = postcard::take_from_bytes(body).map_err(malformed)?;
+    let VerdictSkim::Fail { reasons, .. } = skim.verdict else { return Ok(None) };
     let lists = [
         ("reasons", reasons.count, limits.reasons_max),
         ("reason seqs", reasons.most[0], limits.append_events_max),
     ];
-    let (field, found, max) = lists.into_iter().find(|(_, found, max)| found > max)?;
-    let why = format!("{found} in the list, at most {max} are allowed");
-    Some((call, Invalid::new(field, why)))
+    let found = lists.into_iter().find(|(_, found, max)| found > max);
+    Ok(found.map(|found| (call, too_long(found))))
 }
 
 /// The answer to a request with too much in it.
@@ -306,8 +322,9 @@ mod tests {
             caller_ms: Some(1 << 40),
             ..Proposal::default()
         };
-        let found =
-            |proposals| too_much(&frame(proposals), &limits).map(|(call, i)| (call, i.field));
+        let found = |proposals| {
+            too_much(&frame(proposals), &limits).unwrap().map(|(call, i)| (call, i.field))
+        };
         assert_eq!(found(vec![with(32, 32, 32); 1_000]), None);
         assert_eq!(found(vec![with(0, 0, 0); 1_001]), Some((7, "proposals".to_owned())));
         let last = |proposal| vec![with(1, 1, 1), with(0, 0, 0), proposal];
@@ -325,7 +342,8 @@ mod tests {
                 .resolved(vec![Seq(1 << 40); resolved])
                 .watch(vec![Key { kind: String::new(), id: String::new() }; keys]);
             let frame = ClientFrame { call: 7, request: Request::Append(append) };
-            too_much(&codec::encode(&frame).unwrap(), &limits).map(|(call, i)| (call, i.field))
+            let found = too_much(&codec::encode(&frame).unwrap(), &limits).unwrap();
+            found.map(|(call, i)| (call, i.field))
         };
         assert_eq!(found(1_000, 32), None);
         assert_eq!(found(1_001, 0), Some((7, "resolved".to_owned())));
@@ -345,7 +363,7 @@ mod tests {
             let joint = JointAppend { id, repeated: false, dry_run: false, parts };
             let request = Request::AppendJoint(joint);
             let frame = codec::encode(&ClientFrame { call: 7, request }).unwrap();
-            too_much(&frame, &limits).map(|(call, i)| (call, i.field))
+            too_much(&frame, &limits).unwrap().map(|(call, i)| (call, i.field))
         };
         assert_eq!(found(16, 1_000, 1_000), None);
         assert_eq!(found(17, 1, 0), Some((7, "parts".to_owned())));
@@ -363,7 +381,7 @@ mod tests {
             let verdict = OriginatorVerdict::Fail { reasons, meta: Some(vec![1; 300]) };
             let request = Request::Judge { correlation: 1 << 40, verdict };
             let frame = codec::encode(&ClientFrame { call: 7, request }).unwrap();
-            too_much(&frame, &limits).map(|(call, i)| (call, i.field))
+            too_much(&frame, &limits).unwrap().map(|(call, i)| (call, i.field))
         };
         assert_eq!(found(16, 1_000), None);
         assert_eq!(found(17, 0), Some((7, "reasons".to_owned())));
@@ -373,7 +391,19 @@ mod tests {
     #[test]
     fn other_requests_are_left_to_the_decoder() {
         let frame = ClientFrame { call: 1, request: Request::Status };
-        assert!(too_much(&codec::encode(&frame).unwrap(), &Limits::default()).is_none());
-        assert!(too_much(b"garbage", &Limits::default()).is_none());
+        let found = too_much(&codec::encode(&frame).unwrap(), &Limits::default());
+        assert_eq!(found, Ok(None));
+    }
+
+    /// The lists of such a frame used to be left to the decoder, which made structures of all of
+    /// them, many times larger than the frame, before it met the missing end.
+    #[test]
+    fn an_append_that_breaks_off_behind_its_lists_is_refused_before_it_is_decoded() {
+        let whole = frame(vec![Proposal::default(); 2_000]);
+        for cut in [1, whole.len() / 2, whole.len() - 40] {
+            let cut = &whole[..whole.len() - cut];
+            assert!(too_much(cut, &Limits::default()).is_err(), "{} bytes", cut.len());
+        }
+        assert!(too_much(b"garbage", &Limits::default()).is_ok_and(|found| found.is_none()));
     }
 }

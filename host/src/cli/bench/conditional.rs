@@ -9,8 +9,10 @@ use crate::cli::failure::Failure;
 
 /// Turns; the median counts.
 const ROUNDS: usize = 3;
-/// A turn takes this share of a rate's time.
-const TURN: f64 = 0.5;
+/// A turn takes this share of a rate's time, and at least so many seconds: the first answers of many
+/// scopes take a moment.
+const TURN: f64 = 0.25;
+const TURN_MIN: f64 = 0.2;
 /// Scopes, and appends in flight.
 pub(super) const SPREAD: usize = 1_000;
 /// Appends in flight to one scope. Each has then seen a head that is some hundred events back.
@@ -39,9 +41,10 @@ struct Plan {
 }
 
 fn plans(seconds: f64) -> [Plan; 2] {
+    let seconds = (seconds * TURN).max(TURN_MIN);
     [
         Plan {
-            load: Load::spread(SPREAD, seconds * TURN),
+            load: Load::spread(SPREAD, seconds),
             series: [
                 ("keyed", "engine, keys, a scope each"),
                 ("conditional", "engine, conditions, a scope each"),
@@ -49,7 +52,7 @@ fn plans(seconds: f64) -> [Plan; 2] {
             shares: ["conditional_of_keyed", "conditional_of_plain"],
         },
         Plan {
-            load: Load::hot(HOT, seconds * TURN),
+            load: Load::hot(HOT, seconds),
             series: [
                 ("keyed_hot_scope", "engine, keys, one scope"),
                 ("conditional_hot_scope", "engine, conditions, one scope"),
