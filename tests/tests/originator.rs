@@ -126,7 +126,7 @@ async fn at09_originator_the_next_question_comes_after_the_answer_before() {
     assert_eq!((first.head, first.scope), (Seq::ZERO, scope("a")));
     raw.nothing_for(Duration::from_millis(50)).await;
     raw.judge(3, first.correlation, pass()).await;
-    let mut frames = vec![raw.next().await, raw.next().await];
+    let mut frames = [raw.next().await, raw.next().await];
     frames.sort_by_key(|(call, _)| std::cmp::Reverse(*call));
     assert_eq!(frames[0], (3, Reply::Done));
     assert!(

@@ -54,7 +54,7 @@ enum JointPlan {
 /// What came of all scopes together.
 enum Considered {
     Accepted(Vec<Decided>),
-    Refused(usize, Decided),
+    Refused(usize, Box<Decided>),
     Undecided(usize, Outcome),
     Earlier(Decision),
 }
@@ -129,7 +129,7 @@ impl Joint {
     }
 
     /// Decides for all scopes, whose loops are parked, and lets them go on.
-    fn decide(self: Box<Self>, shared: &Arc<Shared>) {
+    fn decide(self, shared: &Arc<Shared>) {
         let held = self.held.clone();
         let mut bodies: Bodies<'_> = held.iter().map(|cell| lock(cell)).collect();
         let considered = AssertUnwindSafe(|| self.consider(shared, &mut bodies));
@@ -169,27 +169,27 @@ impl Joint {
         for (at, body) in bodies.iter_mut().enumerate() {
             match body.consider(shared, &self.appends[at], Fold::Later) {
                 Ok(Step::Decided(decided)) if decided.accepts() => accepted.push(decided),
-                Ok(Step::Decided(decided)) => return Considered::Refused(at, decided),
+                Ok(Step::Decided(decided)) => return Considered::Refused(at, Box::new(decided)),
                 Ok(Step::Ask(_)) => return Considered::Undecided(at, not_originator()),
                 Err(outcome) => return Considered::Undecided(at, outcome),
             }
         }
         for at in 0..bodies.len() {
-            if let Err(end) = bodies[at].fold_later(shared, &accepted[at]) {
-                // These have folded what is not stored.
-                bodies[..=at].iter_mut().for_each(|body| body.drop_instance());
-                return match end {
-                    Ok(decided) => Considered::Refused(at, decided),
-                    Err(outcome) => Considered::Undecided(at, outcome),
-                };
-            }
+            let end = match bodies[at].fold_later(shared, &accepted[at]) {
+                Ok(None) => continue,
+                Ok(Some(refused)) => Considered::Refused(at, Box::new(refused)),
+                Err(outcome) => Considered::Undecided(at, outcome),
+            };
+            // These have folded what is not stored.
+            bodies[..=at].iter_mut().for_each(|body| body.drop_instance());
+            return end;
         }
         Considered::Accepted(accepted)
     }
 
     /// Puts what was decided on the way to the committer, as one.
     fn hand_over(
-        self: Box<Self>,
+        self,
         shared: &Arc<Shared>,
         bodies: &mut Bodies<'_>,
         considered: Considered,
@@ -220,7 +220,7 @@ impl Joint {
                 let remembered = remember(JointDecision::Refused { scope: scope.clone(), why });
                 // Behind what all the scopes have handed over, so that this is durable when the
                 // answer leaves.
-                let (unit, plan) = bodies[0].hand_over(shared, decided, remembered);
+                let (unit, plan) = bodies[0].hand_over(shared, *decided, remembered);
                 units.push((Arc::clone(&self.held[0]), unit));
                 JointPlan::Refused(scope, plan)
             }
@@ -234,7 +234,7 @@ impl Joint {
             }
             Considered::Undecided(..) => return,
         };
-        let Joint { appends, order, held, bytes, to, call } = *self;
+        let Joint { appends, order, held, bytes, to, call } = self;
         let first = appends[0].scope.clone();
         Item::joint(units, JointReply { to, call, order, first, plan }, bytes, items);
         for (body, cell) in bodies.iter_mut().zip(&held) {

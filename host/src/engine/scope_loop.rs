@@ -51,6 +51,10 @@ pub(crate) struct Loaded {
 }
 
 /// How an append goes on.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are decided at once; a box each would cost"
+)]
 pub(crate) enum Step {
     /// It is decided.
     Decided(Decided),
@@ -216,15 +220,18 @@ impl ScopeLoop {
         decided.or_else(|fault| loaded.faulted(shared, fault, host_ms)).map(Step::Decided)
     }
 
-    /// Lets the validator fold what it accepted, now that all others have accepted, too.
+    /// Lets the validator fold what it accepted, now that all others have accepted, too. If it cannot,
+    /// that is what becomes of the append.
     pub(crate) fn fold_later(
         &mut self,
         shared: &Arc<Shared>,
         decided: &Decided,
-    ) -> Result<(), Result<Decided, Outcome>> {
-        let Some(loaded) = &mut self.loaded else { return Ok(()) };
-        let folded = loaded.fold_records(&decided.records);
-        folded.map_err(|fault| loaded.faulted(shared, fault, decided.host_ms))
+    ) -> Result<Option<Decided>, Outcome> {
+        let Some(loaded) = &mut self.loaded else { return Ok(None) };
+        match loaded.fold_records(&decided.records) {
+            Ok(()) => Ok(None),
+            Err(fault) => loaded.faulted(shared, fault, decided.host_ms).map(Some),
+        }
     }
 
     /// Lets the instance be made anew from the log: it has folded what is not stored.

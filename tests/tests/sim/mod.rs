@@ -4,9 +4,10 @@
 mod conditions;
 mod joints;
 mod model;
+mod questions;
 mod queue;
 
-use atomic_store::engine::{Drive, Engine, ReplyTo};
+use atomic_store::engine::{Drive, Engine, ORIGINATOR, ReplyTo};
 use atomic_store::log::{CommitFault, MemoryLog};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{
@@ -15,6 +16,7 @@ use atomic_store_core::{
 };
 use atomic_store_tests::{Got, Inbox, JumpingClock, Op, Rng, SCRIPTED, ScriptedLoader};
 use model::Model;
+use questions::Questions;
 use queue::Ready;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,9 +36,14 @@ pub struct Report {
     pub duplicates: u64,
     /// Joint appends that were accepted.
     pub joints: u64,
+    /// Events that their own clients judged.
+    pub judged: u64,
     /// A hash of everything that was answered and stored.
     pub trace: Digest,
 }
+
+/// The scope whose clients judge.
+const ASKED: &str = "s/0";
 
 pub struct Sim {
     seed: u64,
@@ -49,6 +56,7 @@ pub struct Sim {
     inbox: Arc<Inbox>,
     engine: Engine,
     model: Model,
+    questions: Questions,
     /// Calls that were sent to the engine and not answered yet: call number and append.
     open: Vec<(u64, AppendId)>,
     /// The same for joint appends.
@@ -90,7 +98,10 @@ impl Sim {
         assert!(new, "seed {seed}");
         let which = info.digest.to_string().parse().unwrap();
         engine.bind(ScopePattern::new("s/*").unwrap(), &which, None).unwrap();
-        let scopes = (1..=1 + rng.below(6)).map(|n| ScopeName::new(&format!("s/{n}")).unwrap());
+        let deadline = Some(br#"{"deadline_ms":500}"#.to_vec());
+        let which = ORIGINATOR.parse().unwrap();
+        engine.bind(ScopePattern::new(ASKED).unwrap(), &which, deadline).unwrap();
+        let scopes = (0..=1 + rng.below(6)).map(|n| ScopeName::new(&format!("s/{n}")).unwrap());
         Sim {
             seed,
             chaos,
@@ -99,9 +110,10 @@ impl Sim {
             log,
             clock,
             ready,
-            inbox: Arc::default(),
+            inbox: Arc::new(Inbox::that_judges()),
             engine,
             model: Model::new(seed),
+            questions: Questions::default(),
             open: Vec::new(),
             open_joints: Vec::new(),
             overtaken: Vec::new(),
@@ -127,7 +139,8 @@ impl Sim {
             48..70 => self.run_a_loop(),
             70..88 => drop(self.engine.commit_turn()),
             88..93 => self.read_a_scope(),
-            93..96 => self.move_the_clock(),
+            93..94 => self.move_the_clock(),
+            94..96 => self.answer_a_question(),
             96..98 if self.chaos.failures => self.plan_a_failure(),
             98 if self.chaos.crashes => self.crash(),
             _ => self.run_a_loop(),
@@ -175,7 +188,8 @@ impl Sim {
 
     /// An append to some scopes in any order.
     fn send_joint(&mut self) {
-        let mut left = self.scopes.clone();
+        // Those that ask their clients take no part.
+        let mut left = self.scopes[1..].to_vec();
         let parts = 1 + self.rng.index(left.len().min(3));
         let mut appends = Vec::new();
         for _ in 0..parts {
@@ -256,6 +270,17 @@ impl Sim {
         let back = self.rng.one_in(3);
         let by = self.rng.below(1_000);
         self.clock.set(if back { now.saturating_sub(by) } else { now + by });
+        self.engine.expire_questions();
+    }
+
+    fn answer_a_question(&mut self) {
+        self.questions.collect(&self.engine, &self.inbox);
+        let (open, model) = (&self.open, &self.model);
+        let proposed = |call| {
+            let open = open.iter().find(|(sent, _)| *sent == call);
+            open.and_then(|(_, id)| model.proposals(*id)).unwrap_or_default()
+        };
+        self.questions.step(self.seed, &self.engine, &self.inbox, &mut self.rng, proposed);
     }
 
     fn plan_a_failure(&mut self) {
@@ -348,7 +373,8 @@ impl Sim {
         self.open.clear();
         self.open_joints.clear();
         self.overtaken.clear();
-        self.inbox = Arc::default();
+        self.questions.clear();
+        self.inbox = Arc::new(Inbox::that_judges());
         self.log = Arc::new(self.log.crash(self.rng.number()));
         self.engine = open(&self.log, &self.clock, &self.ready);
     }
@@ -359,8 +385,13 @@ impl Sim {
             while let Some(work) = self.ready.any(&mut self.rng) {
                 work.run();
             }
-            if !self.engine.commit_turn() && self.ready.is_empty() {
+            let idle = !self.engine.commit_turn() && self.ready.is_empty();
+            self.questions.collect(&self.engine, &self.inbox);
+            if idle && self.questions.is_empty() {
                 break;
+            }
+            if idle {
+                self.answer_a_question();
             }
         }
         self.collect();
@@ -404,6 +435,7 @@ impl Sim {
         Report {
             crashes: self.crashes,
             duplicates: self.duplicates,
+            judged: self.model.head(&self.scopes[0]).0,
             joints: self.model.joints.committed() as u64,
             trace: Digest::of(&trace),
         }

@@ -2,7 +2,9 @@
 
 use super::conditions;
 use super::joints::Joints;
-use atomic_store_core::{Answer, Append, AppendId, Event, ExpectedHead, Outcome, ScopeName, Seq};
+use atomic_store_core::{
+    Answer, Append, AppendId, Event, ExpectedHead, Outcome, Proposal, ScopeName, Seq,
+};
 use atomic_store_tests::{Op, Rng, ScriptedState};
 use std::collections::BTreeMap;
 
@@ -41,6 +43,10 @@ impl Model {
 
     pub fn all_sent(&self) -> Vec<Append> {
         self.appends.values().map(|known| known.append.clone()).collect()
+    }
+
+    pub fn proposals(&self, id: AppendId) -> Option<Vec<Proposal>> {
+        self.appends.get(&id).map(|known| known.append.proposals.clone())
     }
 
     /// True if every append got a decision.
