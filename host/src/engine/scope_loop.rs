@@ -51,12 +51,12 @@ pub(crate) struct Loaded {
 }
 
 /// An append, decided.
-struct Decided {
-    records: Vec<Record>,
+pub(super) struct Decided {
+    pub(super) records: Vec<Record>,
     index: Vec<IndexRow>,
     decision: Decision,
-    plan: Plan,
-    host_ms: u64,
+    pub(super) plan: Plan,
+    pub(super) host_ms: u64,
 }
 
 impl ScopeLoop {
@@ -328,7 +328,7 @@ impl ScopeLoop {
 impl Loaded {
     /// Asks the validator, lets it fold what it accepted, and makes records of it. Nothing is
     /// handed on before the fold has returned, so a fault costs this append only.
-    fn judge(
+    pub(super) fn judge(
         &mut self,
         shared: &Shared,
         row: &ScopeRow,
@@ -460,7 +460,7 @@ fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     Decided { records, index, decision, plan, host_ms }
 }
 
-fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
+pub(super) fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
     match fault.kind {
         FaultKind::Timeout => Outcome::TimedOut { after_ms: shared.limits.call_ms_max },
         _ => Outcome::Faulted(fault),

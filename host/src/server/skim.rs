@@ -66,7 +66,7 @@ struct ConditionSkim<'a> {
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "the other fields are there to be skipped")]
-struct ProposalSkim<'a> {
+pub(super) struct ProposalSkim<'a> {
     kind: &'a str,
     content_type: ContentType,
     #[serde(borrow, with = "serde_bytes")]
@@ -83,42 +83,42 @@ struct ProposalSkim<'a> {
 /// A list of which only the length is kept, and the longest of the lists within.
 pub(super) struct Count<T> {
     pub(super) count: usize,
-    most: [usize; 3],
+    pub(super) most: [usize; 4],
     kind: PhantomData<T>,
 }
 
 /// How long the lists within an element are.
 pub(super) trait Lists {
-    fn lists(&self) -> [usize; 3];
+    fn lists(&self) -> [usize; 4];
 }
 
 impl Lists for ProposalSkim<'_> {
-    fn lists(&self) -> [usize; 3] {
-        [self.keys.count, self.triggers.count, self.metadata.count]
+    fn lists(&self) -> [usize; 4] {
+        [self.keys.count, self.triggers.count, self.metadata.count, 0]
     }
 }
 
 impl Lists for Seq {
-    fn lists(&self) -> [usize; 3] {
-        [0; 3]
+    fn lists(&self) -> [usize; 4] {
+        [0; 4]
     }
 }
 
 impl Lists for &str {
-    fn lists(&self) -> [usize; 3] {
-        [0; 3]
+    fn lists(&self) -> [usize; 4] {
+        [0; 4]
     }
 }
 
 impl Lists for KeyIn<'_> {
-    fn lists(&self) -> [usize; 3] {
-        [0; 3]
+    fn lists(&self) -> [usize; 4] {
+        [0; 4]
     }
 }
 
 impl Lists for (&str, &str) {
-    fn lists(&self) -> [usize; 3] {
-        [0; 3]
+    fn lists(&self) -> [usize; 4] {
+        [0; 4]
     }
 }
 
@@ -138,7 +138,7 @@ impl<'de, T: Deserialize<'de> + Lists> Visitor<'de> for Counting<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count<T>, A::Error> {
-        let mut counted = Count { count: 0, most: [0; 3], kind: PhantomData };
+        let mut counted = Count { count: 0, most: [0; 4], kind: PhantomData };
         while let Some(element) = list.next_element::<T>()? {
             counted.count += 1;
             for (most, found) in counted.most.iter_mut().zip(element.lists()) {
