@@ -159,7 +159,8 @@ fn batch(bytes: &[u8], kind: Option<&str>) -> Result<Vec<Proposal>, Failure> {
     }
 }
 
-fn member(line: &str, kind: Option<&str>) -> Result<Proposal, String> {
+/// Reads one event of a batch.
+pub(crate) fn member(line: &str, kind: Option<&str>) -> Result<Proposal, String> {
     let read: ProposalJson<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let (payload, natural) = match (read.payload, read.payload_text, read.payload_hex) {
         (Some(raw), None, None) => (raw.get().as_bytes().to_vec(), ContentType::Json),

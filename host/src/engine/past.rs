@@ -137,6 +137,10 @@ impl Engine {
         let mut room = limits.frame_bytes_max.saturating_sub(FRAME_SLACK);
         let (most, mut steps) = (room, Vec::with_capacity(batches.len()));
         for (number, batch) in batches.into_iter().enumerate() {
+            // A store that closes waits for what is in flight.
+            if let Some(why) = self.shared.read_only() {
+                return Err(RequestError::Failed(why));
+            }
             let step = fork.step(&self.shared, number as u64 + 1, batch, query)?;
             let bytes = codec::encode(&step).map_or(usize::MAX, |bytes| bytes.len());
             room = room.checked_sub(bytes).ok_or_else(|| RequestError::Invalid {

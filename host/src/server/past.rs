@@ -48,8 +48,11 @@ pub(super) async fn what_if(
 ) {
     let room = session.out.room_for_all();
     let room = tokio::select! {
-        _ = stream.stopped() => return,
-        room = room => match room { Ok(room) => room, Err(_) => return },
+        _ = stream.stopped() => return stream.finish(&ended()),
+        room = room => match room {
+            Ok(room) => room,
+            Err(_) => return,
+        },
     };
     let hub = Arc::clone(&session.hub);
     let work = move || {
@@ -59,13 +62,18 @@ pub(super) async fn what_if(
         steps
     };
     let steps = tokio::select! {
-        _ = stream.stopped() => return,
+        _ = stream.stopped() => return stream.finish(&ended()),
         steps = blocking(&session.hub.pasts, work) => steps,
     };
     match steps.unwrap_or_else(|| Err(lost())) {
         Ok(steps) => last_page(&session, &stream, &Reply::WhatIf(steps), room),
         Err(why) => stream.finish(&Reply::Error(why)),
     }
+}
+
+/// A what-if that was taken is answered, also during a shutdown.
+fn ended() -> Reply {
+    Reply::Error(RequestError::Overloaded("the server is shutting down; ask again".to_owned()))
 }
 
 /// Sends the states, a page at a time, each waiting for room, then `Done`.
