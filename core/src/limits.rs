@@ -84,6 +84,8 @@ pub struct Limits {
     pub page_events_max: usize,
     /// Bytes of one page of a read, once it holds one event. Default 1 MiB.
     pub page_bytes_max: usize,
+    /// Batches of one what-if; together they are no more events and bytes than one append. Default 100.
+    pub what_if_batches_max: usize,
     /// Keys, and likewise kinds of keys, kinds and triggers, of a filter. Default 64.
     pub filter_max: usize,
     /// Keys whose history one read may replay, and triggers that may fire in it. Default 10,000.
@@ -182,6 +184,7 @@ impl Default for Limits {
             slow_reader_ms_max: 10_000,
             page_events_max: 1_000,
             page_bytes_max: MIB,
+            what_if_batches_max: 100,
             filter_max: 64,
             replay_keys_max: 10_000,
             component_bytes_max: 32 * MIB,
@@ -297,6 +300,30 @@ impl Limits {
     fn check_together(&self, (events, bytes): (usize, usize)) -> Result<(), Invalid> {
         cap("proposals", "proposals", events, self.append_events_max)?;
         cap("proposals", "bytes in all", bytes, self.append_bytes_max)
+    }
+
+    /// Checks what a what-if would append.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_what_if(
+        &self,
+        scope: &ScopeName,
+        batches: &[Vec<Proposal>],
+    ) -> Result<(), Invalid> {
+        if scope.is_reserved() {
+            return Err(Invalid::new("scope", "names with a leading $ belong to the store"));
+        }
+        if batches.is_empty() || batches.iter().any(Vec::is_empty) {
+            let why = "a what-if needs at least one batch, and each batch at least one proposal";
+            return Err(Invalid::new("batches", why));
+        }
+        cap("batches", "batches", batches.len(), self.what_if_batches_max)?;
+        let proposals = || batches.iter().flatten();
+        cap("batches", "proposals in all", proposals().count(), self.append_events_max)?;
+        proposals().try_for_each(|proposal| self.check_proposal(proposal))?;
+        let bytes = proposals().map(Proposal::size).sum();
+        cap("batches", "bytes in all", bytes, self.append_bytes_max)
     }
 
     /// Checks what an append insists on.

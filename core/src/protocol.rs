@@ -188,8 +188,8 @@ pub enum Request {
         /// At most so many states.
         limit: u64,
     },
-    /// Judges batches one after the other on a copy of the state, as if each accepted one had been
-    /// stored. Nothing is. Reply: `WhatIf`.
+    /// Judges batches one after the other on a copy of the state of the last durable event, as if each
+    /// accepted one had been stored. Nothing is. A fault is the last step. Reply: `WhatIf`.
     WhatIf {
         /// The scope.
         scope: ScopeName,
@@ -341,7 +341,7 @@ pub enum Reply {
     Joint(JointAnswer),
     /// Asks the client to judge its own append, under the number of that call; see `Judge`.
     Question(Question),
-    /// To `WhatIf`: a step for each batch, in order.
+    /// To `WhatIf`: a step for each batch, in order; none after a fault.
     WhatIf(Vec<Step>),
     /// A page of the journal of rejections.
     Rejections(Vec<Rejection>),

@@ -28,5 +28,6 @@ mod text;
 mod transfer;
 mod validator;
 mod verify;
+mod what_if;
 
 pub(crate) use run::main;
