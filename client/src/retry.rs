@@ -222,7 +222,8 @@ impl Client {
     /// # use atomic_store_client::{Client, ClientError, Retry};
     /// # use atomic_store_core::{ExpectedHead, Proposal, ScopeName, Seq};
     /// # async fn example(client: &Client, scope: &ScopeName) -> Result<(), ClientError> {
-    /// let decided = client.decide(scope, &Retry::default(), async |attempt| {
+    /// let retry = Retry::default();
+    /// let decided = client.decide(scope, &retry, async |attempt| {
     ///     let head = client.show_scope(scope).await?.map_or(Seq::ZERO, |info| info.head);
     ///     let mut append = attempt.append(vec![Proposal::json("next", head.0.to_string())]);
     ///     append.expected_head = ExpectedHead::Exactly(head);

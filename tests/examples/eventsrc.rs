@@ -69,7 +69,8 @@ async fn save(
     operation: impl Fn(&Directory) -> Result<Proposal, String>,
     out: &mut dyn Write,
 ) {
-    let decided = client.decide(scope, &Retry::default(), async |attempt| {
+    let retry = Retry::default();
+    let decided = client.decide(scope, &retry, async |attempt| {
         let now = Directory::at(client, scope, Seq::MAX).await?;
         let append = attempt.append(vec![operation(&now).map_err(NotSaved::Rejected)?]);
         Ok(Append { expected_head: ExpectedHead::Exactly(now.seq), ..append })

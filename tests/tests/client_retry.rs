@@ -39,16 +39,16 @@ fn expecting(attempt: &Attempt, head: Seq) -> Append {
 async fn hopeless(retry: Retry) -> (Decided, Vec<AppendId>, Vec<Duration>) {
     let server = Running::start(Limits::default()).await;
     let client = server.client().await;
-    let (paced, mut ids) = (Arc::<Paced>::default(), Vec::new());
+    let (name, paced, mut ids) = (scope("s"), Arc::<Paced>::default(), Vec::new());
     let retry = retry.paced_by(Arc::clone(&paced) as _);
-    let decided = client.decide(&scope("s"), &retry, async |attempt| {
+    let decided = client.decide(&name, &retry, async |attempt| {
         ids.push(attempt.id);
         assert_eq!(attempt.number, ids.len() as u64);
         assert_eq!(attempt.head(), (attempt.number > 1).then_some(Seq::ZERO));
         Ok::<_, ClientError>(expecting(&attempt, Seq(99)))
     });
     let decided = decided.await.unwrap();
-    assert_eq!(client.show_scope(&scope("s")).await.unwrap(), None, "something was stored");
+    assert_eq!(client.show_scope(&name).await.unwrap(), None, "something was stored");
     server.stop().await;
     let mut different = ids.clone();
     different.sort_unstable();
@@ -141,8 +141,8 @@ async fn a_conflict_is_looked_at_and_decided_again() {
     let server = Running::start(Limits::default()).await;
     let client = server.client().await;
     let name = scope("s");
-    let about = || vec![Proposal { keys: vec![Key::new("book", "Emma")], ..Proposal::default() }];
-    let about = || about().into_iter().map(|p| Proposal { kind: "note".into(), ..p }).collect();
+    let keys = || vec![Key::new("book", "Emma")];
+    let about = || vec![Proposal { keys: keys(), ..Proposal::json("note", "{}") }];
     client.append(Append::new(name.clone(), client.new_id(), about())).await.unwrap();
     let retry = Retry::default().paced_by(Arc::<Paced>::default());
     let decided = client.decide(&name, &retry, async |attempt| {
@@ -178,8 +178,8 @@ async fn whoever_decides_may_also_stop() {
     }
     let server = Running::start(Limits::default()).await;
     let client = server.client().await;
-    let retry = Retry::default().paced_by(Arc::<Paced>::default());
-    let decided = client.decide(&scope("s"), &retry, async |attempt| match attempt.number {
+    let (name, retry) = (scope("s"), Retry::default().paced_by(Arc::<Paced>::default()));
+    let decided = client.decide(&name, &retry, async |attempt| match attempt.number {
         1..=3 => Ok(expecting(&attempt, Seq(7))),
         number => Err(Enough(number)),
     });
