@@ -236,12 +236,16 @@ impl Client {
     ///
     /// # Errors
     /// What `decide` returns, and [`ClientError`] as of [`Self::append`].
-    pub async fn decide<E: From<ClientError>>(
+    pub async fn decide<E, F>(
         &self,
         scope: &ScopeName,
         retry: &Retry,
-        mut decide: impl AsyncFnMut(Attempt) -> Result<Append, E>,
-    ) -> Result<Decided, E> {
+        mut decide: impl FnMut(Attempt) -> F,
+    ) -> Result<Decided, E>
+    where
+        E: From<ClientError>,
+        F: Future<Output = Result<Append, E>>,
+    {
         let (mut number, mut refused) = (1, None);
         loop {
             let (id, scope) = (self.new_id(), scope.clone());

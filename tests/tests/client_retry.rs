@@ -39,17 +39,18 @@ fn expecting(attempt: &Attempt, head: Seq) -> Append {
 async fn hopeless(retry: Retry) -> (Decided, Vec<AppendId>, Vec<Duration>) {
     let server = Running::start(Limits::default()).await;
     let client = server.client().await;
-    let (name, paced, mut ids) = (scope("s"), Arc::<Paced>::default(), Vec::new());
+    let (name, paced, ids) = (scope("s"), Arc::<Paced>::default(), Mutex::new(Vec::new()));
     let retry = retry.paced_by(Arc::clone(&paced) as _);
     let decided = client.decide(&name, &retry, async |attempt| {
-        ids.push(attempt.id);
-        assert_eq!(attempt.number, ids.len() as u64);
+        ids.lock().unwrap().push(attempt.id);
+        assert_eq!(attempt.number, ids.lock().unwrap().len() as u64);
         assert_eq!(attempt.head(), (attempt.number > 1).then_some(Seq::ZERO));
         Ok::<_, ClientError>(expecting(&attempt, Seq(99)))
     });
     let decided = decided.await.unwrap();
     assert_eq!(client.show_scope(&name).await.unwrap(), None, "something was stored");
     server.stop().await;
+    let ids = ids.into_inner().unwrap();
     let mut different = ids.clone();
     different.sort_unstable();
     different.dedup();

@@ -9,7 +9,8 @@ use atomic_store::log::MemoryLog;
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{Limits, Outcome, Seq};
 use atomic_store_tests::{
-    Caller, ENTITY, EntityLoader, EntityOp, EntityState, JumpingClock, append_to, entity_fold,
+    Caller, ENTITY, EntityLoader, EntityState, Got, Inbox, JumpingClock, append_to, entity_fold,
+    scope,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,33 +27,34 @@ fn store() -> Caller {
     caller
 }
 
-fn op(op: &str, key: &str, value: Value) -> EntityOp {
-    EntityOp { op: op.to_owned(), key: key.to_owned(), value, condition: None }
+fn op(op: &str, key: &str, value: Value) -> Value {
+    json!({"op": op, "key": key, "value": value})
 }
 
-fn only_if(condition: Value, op: EntityOp) -> EntityOp {
-    EntityOp { condition: Some(condition), ..op }
+fn only_if(condition: Value, mut op: Value) -> Value {
+    op["if"] = condition;
+    op
 }
 
-fn batch(caller: &Caller, ops: &[EntityOp]) -> Outcome {
-    let payloads: Vec<_> = ops.iter().map(|op| serde_json::to_string(op).unwrap()).collect();
+fn batch(caller: &Caller, ops: &[Value]) -> Outcome {
+    let payloads: Vec<_> = ops.iter().map(|op| op.to_string()).collect();
     let payloads: Vec<_> = payloads.iter().map(String::as_str).collect();
     caller.ask(append_to(SCOPE, &payloads)).outcome
 }
 
-fn save(caller: &Caller, op: EntityOp) -> Outcome {
+fn save(caller: &Caller, op: Value) -> Outcome {
     batch(caller, &[op])
 }
 
 /// Saves what must be stored, as the event of that number.
-fn stored(caller: &Caller, op: EntityOp, seq: u64) {
+fn stored(caller: &Caller, op: Value, seq: u64) {
     match save(caller, op) {
         Outcome::Committed(committed) => assert_eq!(committed.last.seq, Seq(seq)),
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(caller: &Caller, op: EntityOp) -> String {
+fn refused(caller: &Caller, op: Value) -> String {
     match save(caller, op) {
         Outcome::Rejected(refusal) => refusal.reasons[0].code.clone(),
         other => panic!("{other:?}"),
@@ -60,7 +62,7 @@ fn refused(caller: &Caller, op: EntityOp) -> String {
 }
 
 /// The reason why there was nothing to store.
-fn noop(caller: &Caller, op: EntityOp) -> String {
+fn noop(caller: &Caller, op: Value) -> String {
     match save(caller, op) {
         Outcome::Noop { reason } => reason.unwrap(),
         other => panic!("{other:?}"),
@@ -151,11 +153,11 @@ fn st12_deleting_from_an_empty_scope_does_no_harm() {
 }
 
 /// A user of the directory; its value is the other half of the views.
-fn user(name: &str, mail: &str) -> EntityOp {
+fn user(name: &str, mail: &str) -> Value {
     op("insert", &format!("user/{name}"), json!(mail))
 }
 
-fn delete(name: &str) -> EntityOp {
+fn delete(name: &str) -> Value {
     op("delete", &format!("user/{name}"), Value::Null)
 }
 
@@ -171,8 +173,13 @@ fn by_mail(caller: &Caller) -> Vec<(String, String)> {
 
 /// Another view of it: one user by name, as the validator answers.
 fn by_name(caller: &Caller, name: &str) -> Value {
-    let (_, answer) = caller.query_args(SCOPE, "get", &format!("user/{name}"));
-    serde_json::from_slice(&answer.unwrap()).unwrap()
+    let (inbox, call) = (Arc::<Inbox>::default(), 1);
+    let args = format!("user/{name}").into_bytes();
+    caller.engine.query(&scope(SCOPE), "get".to_owned(), args, &(Arc::clone(&inbox) as _), call);
+    match inbox.wait_for(call) {
+        Got::State(state) => serde_json::from_slice(&state.unwrap().answer.unwrap()).unwrap(),
+        other @ Got::Answer(_) => panic!("{other:?}"),
+    }
 }
 
 #[test]
