@@ -232,10 +232,8 @@ impl State {
     pub(crate) fn send_call(&mut self, call: u64) -> Option<Waker> {
         let Some(Slot::Call(slot)) = self.slots.get_mut(call) else { return None };
         let idle = Request::Status;
-        if slot.sent
-            && let Request::Append(append) = &mut slot.request
-        {
-            append.repeated = true;
+        if slot.sent {
+            repeat(&mut slot.request);
         }
         let sent = std::mem::replace(&mut slot.sent, true);
         // The request is lent out of its slot, because encoding needs the rest of the state.
@@ -257,11 +255,32 @@ impl State {
     }
 
     fn deliver(&mut self, frame: ServerFrame, bytes: usize, stream_max: usize) -> Option<Waker> {
+        if self.slots.get_mut(frame.call).is_none() {
+            if let Reply::Question(_) = frame.reply {
+                // Whoever would judge is gone; the scope need not wait for the deadline.
+                self.put_cancel(frame.call);
+            }
+            return None;
+        }
         match self.slots.get_mut(frame.call)? {
+            // This kind of call cannot judge. Given up, it ends with the one answer that is left.
+            Slot::Call(_) if goes_on(&frame.reply) => {
+                if let Reply::Question(_) = frame.reply {
+                    self.put_cancel(frame.call);
+                    if let Some(Slot::Call(slot)) = self.slots.get_mut(frame.call) {
+                        let (field, why) = ("scope".to_owned(), MUST_JUDGE.to_owned());
+                        let error = RequestError::Invalid { field, why };
+                        slot.end = slot.end.take().or(Some(CallEnd::Reply(Reply::Error(error))));
+                        return slot.waker.take();
+                    }
+                }
+                None
+            }
             Slot::Call(slot) if slot.abandoned => {
                 self.slots.remove(frame.call);
                 None
             }
+            Slot::Call(slot) if slot.end.is_some() => None,
             Slot::Call(slot) => {
                 slot.end = Some(CallEnd::Reply(frame.reply));
                 slot.waker.take()
@@ -371,6 +390,18 @@ impl CallSlot {
     }
 }
 
+const MUST_JUDGE: &str = "its scope is bound to originator, so whoever appends must judge it: append_judged, or \
+     append --judge";
+
+/// Marks an append as one that may have been sent before.
+pub(crate) fn repeat(request: &mut Request) {
+    match request {
+        Request::Append(append) => append.repeated = true,
+        Request::AppendJoint(append) => append.repeated = true,
+        _ => {}
+    }
+}
+
 /// True if more replies follow.
 fn goes_on(reply: &Reply) -> bool {
     matches!(
@@ -380,5 +411,6 @@ fn goes_on(reply: &Reply) -> bool {
             | Reply::Scanned { .. }
             | Reply::Replaying { .. }
             | Reply::Skipped { .. }
+            | Reply::Question(_)
     )
 }

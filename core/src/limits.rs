@@ -4,7 +4,7 @@
 //! more than the value stand here too, so that host, client and tests refuse the same things with
 //! the same words.
 
-use crate::{Append, Condition, Filter, Key, Proposal, Reason, Seq};
+use crate::{Append, Condition, Filter, JointAppend, Key, Proposal, Reason, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
@@ -19,6 +19,8 @@ pub struct Limits {
     pub append_events_max: usize,
     /// Bytes of one append, all proposals together. Default 4 MiB.
     pub append_bytes_max: usize,
+    /// Scopes of one joint append; its events and bytes count together. Default 16.
+    pub parts_max: usize,
     /// Bytes of an event's kind. Default 128.
     pub kind_bytes_max: usize,
     /// Bytes of a media type. Default 128.
@@ -106,6 +108,9 @@ pub struct Limits {
     pub call_fuel_max: u64,
     /// Milliseconds of wall-clock time of one call. Default 1,000.
     pub call_ms_max: u64,
+    /// Milliseconds a client has to judge its own append, where a binding to `originator` does not say
+    /// less. Default 5,000.
+    pub originator_ms_max: u64,
     /// Bytes of one linear memory. Default 64 MiB.
     pub memory_bytes_max: usize,
     /// Elements of one table. Python needs 7,700. Default 20,000.
@@ -148,6 +153,7 @@ impl Default for Limits {
             payload_bytes_max: MIB,
             append_events_max: 1_000,
             append_bytes_max: 4 * MIB,
+            parts_max: 16,
             kind_bytes_max: 128,
             content_type_bytes_max: 128,
             keys_max: 32,
@@ -187,6 +193,7 @@ impl Default for Limits {
             restore_bytes_max: 4 * MIB,
             call_fuel_max: 1_000_000_000,
             call_ms_max: 1_000,
+            originator_ms_max: 5_000,
             memory_bytes_max: 64 * MIB,
             table_elements_max: 20_000,
             stack_bytes_max: 512 * KIB,
@@ -235,20 +242,61 @@ impl Limits {
     /// # Errors
     /// [`Invalid`] names the first field that breaks a rule.
     pub fn check_append(&self, append: &Append) -> Result<(), Invalid> {
-        if append.scope.is_reserved() {
+        let condition = append.condition.as_ref();
+        let size = self.check_part(&append.scope, condition, &append.proposals)?;
+        self.check_together(size)
+    }
+
+    /// Checks a joint append from outside.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_joint(&self, append: &JointAppend) -> Result<(), Invalid> {
+        let parts = &append.parts;
+        if parts.is_empty() {
+            return Err(Invalid::new("parts", "a joint append needs at least one part"));
+        }
+        cap("parts", "parts", parts.len(), self.parts_max)?;
+        let mut all = (0, 0);
+        for (n, part) in parts.iter().enumerate() {
+            if parts[..n].iter().any(|before| before.scope == part.scope) {
+                let why =
+                    format!("{} is named twice; put all its events into one part", part.scope);
+                return Err(Invalid::new("parts", why));
+            }
+            let condition = part.condition.as_ref();
+            let size = self.check_part(&part.scope, condition, &part.proposals)?;
+            all = (all.0 + size.0, all.1 + size.1);
+        }
+        self.check_together(all)
+    }
+
+    /// Checks what goes to one scope, and tells its events and bytes.
+    fn check_part(
+        &self,
+        scope: &ScopeName,
+        condition: Option<&Condition>,
+        proposals: &[Proposal],
+    ) -> Result<(usize, usize), Invalid> {
+        if scope.is_reserved() {
             return Err(Invalid::new("scope", "names with a leading $ belong to the store"));
         }
-        if append.proposals.is_empty() {
+        if proposals.is_empty() {
             return Err(Invalid::new("proposals", "an append needs at least one proposal"));
         }
-        cap("proposals", "proposals", append.proposals.len(), self.append_events_max)?;
+        cap("proposals", "proposals", proposals.len(), self.append_events_max)?;
         let mut bytes = 0;
-        for proposal in &append.proposals {
+        for proposal in proposals {
             self.check_proposal(proposal)?;
             bytes += proposal.size();
         }
-        cap("proposals", "bytes in all", bytes, self.append_bytes_max)?;
-        append.condition.as_ref().map_or(Ok(()), |condition| self.check_condition(condition))
+        condition.map_or(Ok(()), |condition| self.check_condition(condition))?;
+        Ok((proposals.len(), bytes))
+    }
+
+    fn check_together(&self, (events, bytes): (usize, usize)) -> Result<(), Invalid> {
+        cap("proposals", "proposals", events, self.append_events_max)?;
+        cap("proposals", "bytes in all", bytes, self.append_bytes_max)
     }
 
     /// Checks what an append insists on.

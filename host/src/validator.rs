@@ -44,6 +44,10 @@ pub trait Rules: Send + Sync {
     fn folds(&self) -> bool {
         true
     }
+    /// True if the sender of an append is asked, and no instance. Only what comes with the store may.
+    fn asks_originator(&self) -> bool {
+        false
+    }
     /// Starts an instance for one scope: with `init`, or with `restore` if a snapshot is given.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ impl Caller {
     pub fn wait(&self, call: u64) -> Answer {
         match self.wait_for(call) {
             Got::Answer(answer) => answer,
-            other @ Got::State(_) => panic!("an append got {other:?}"),
+            other => panic!("an append got {other:?}"),
         }
     }
 
@@ -99,7 +99,7 @@ impl Caller {
     pub fn wait_state(&self, call: u64) -> Result<State, RequestError> {
         match self.wait_for(call) {
             Got::State(state) => state,
-            other @ Got::Answer(_) => panic!("a query got {other:?}"),
+            other => panic!("a query got {other:?}"),
         }
     }
 

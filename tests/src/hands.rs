@@ -2,6 +2,7 @@
 //! is exact.
 
 use atomic_store::engine::{Engine, Scheduler, Work};
+use atomic_store_core::ScopeName;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -20,6 +21,17 @@ impl Hands {
     pub fn decide(&self) {
         loop {
             let Some(work) = self.0.lock().unwrap().pop_front() else { return };
+            work.run();
+        }
+    }
+
+    /// Runs the loop of one scope once, if it is ready.
+    pub fn run_only(&self, scope: &ScopeName) {
+        let mut ready = self.0.lock().unwrap();
+        let at = ready.iter().position(|work| work.scope() == scope);
+        let work = at.and_then(|at| ready.remove(at));
+        drop(ready);
+        if let Some(work) = work {
             work.run();
         }
     }

@@ -1,8 +1,8 @@
 //! Where answers arrive.
 
-use atomic_store::engine::{ReplyTo, State};
-use atomic_store_core::Answer;
+use atomic_store::engine::{Asked, ReplyTo, State};
 use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Answer, JointAnswer, Outcome};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub enum Got {
     /// The answer to an append.
     Answer(Answer),
+    /// The answer to a joint append.
+    Joint(JointAnswer),
     /// The answer to a query.
     State(Result<State, RequestError>),
 }
@@ -21,9 +23,25 @@ pub enum Got {
 pub struct Inbox {
     got: Mutex<HashMap<u64, Got>>,
     arrived: Condvar,
+    /// Questions that came, if it takes any.
+    asked: Option<Mutex<Vec<(u64, Asked)>>>,
 }
 
 impl Inbox {
+    /// One that can be asked about its appends.
+    #[must_use]
+    pub fn that_judges() -> Self {
+        Inbox { asked: Some(Mutex::default()), ..Inbox::default() }
+    }
+
+    /// The questions that came since the last time, by call.
+    pub fn asked(&self) -> Vec<(u64, Asked)> {
+        self.asked
+            .as_ref()
+            .map(|asked| std::mem::take(&mut *asked.lock().unwrap()))
+            .unwrap_or_default()
+    }
+
     fn put(&self, call: u64, got: Got) {
         let before = self.got.lock().unwrap().insert(call, got);
         assert_eq!(before, None, "call {call} was answered twice");
@@ -39,7 +57,7 @@ impl Inbox {
     pub fn answer(&self, call: u64) -> Option<Answer> {
         match self.take(call)? {
             Got::Answer(answer) => Some(answer),
-            Got::State(state) => panic!("call {call} got a state: {state:?}"),
+            other => panic!("call {call} got {other:?}"),
         }
     }
 
@@ -48,7 +66,7 @@ impl Inbox {
     pub fn wait(&self, call: u64) -> Answer {
         match self.wait_for(call) {
             Got::Answer(answer) => answer,
-            other @ Got::State(_) => panic!("call {call} got {other:?}"),
+            other => panic!("call {call} got {other:?}"),
         }
     }
 
@@ -67,6 +85,18 @@ impl Inbox {
 impl ReplyTo for Inbox {
     fn answer(&self, call: u64, answer: Answer) {
         self.put(call, Got::Answer(answer));
+    }
+
+    fn ask(&self, call: u64, asked: Asked) -> Result<(), Outcome> {
+        let Some(questions) = &self.asked else {
+            return Err(Outcome::ReadOnly { why: "this sender does not judge".to_owned() });
+        };
+        questions.lock().unwrap().push((call, asked));
+        Ok(())
+    }
+
+    fn joint(&self, call: u64, answer: JointAnswer) {
+        self.put(call, Got::Joint(answer));
     }
 
     fn state(&self, call: u64, state: Result<State, RequestError>) {

@@ -197,6 +197,10 @@ impl atomic_store::engine::ReplyTo for Panicking {
         panic!("cannot take {answer:?}");
     }
 
+    fn joint(&self, _: u64, answer: atomic_store_core::JointAnswer) {
+        panic!("cannot take {answer:?}");
+    }
+
     fn state(&self, _: u64, state: Result<atomic_store::engine::State, RequestError>) {
         panic!("cannot take {state:?}");
     }

@@ -10,6 +10,8 @@ const VALUES: &str = "tests/tests/limits_values.rs";
 const ENGINE: &str = "tests/tests/limits_engine.rs";
 const SCOPES: &str = "tests/tests/engine_scopes.rs";
 const CONDITIONS: &str = "tests/tests/conditions.rs";
+const JOINT: &str = "tests/tests/joint_appends.rs";
+const ORIGINATOR: &str = "tests/tests/originator.rs";
 const SESSION: &str = "tests/tests/limits_session.rs";
 const NET: &str = "tests/tests/net_limits.rs";
 const READING: &str = "tests/tests/read_refusals.rs";
@@ -31,6 +33,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("append_events_max", ENGINE, "caps_on_appends_hold_in_the_engine_and_for_what_a_validator_puts_in_their_place"),
     ("append_bytes_max", VALUES, PURE),
     ("append_bytes_max", PLUGIN, "an_answer_has_its_caps"),
+    ("parts_max", JOINT, "joint_appends_have_their_number_of_parts"),
     ("kind_bytes_max", VALUES, PURE),
     ("content_type_bytes_max", VALUES, PURE),
     ("keys_max", VALUES, PURE),
@@ -85,6 +88,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("call_fuel_max", PLUGIN, "fuel_is_exact"),
     ("call_ms_max", HOSTILE, "the_wall_clock_stops_what_fuel_does_not"),
     ("call_ms_max", ENGINE, "a_validator_that_is_too_slow_is_told_by_its_deadline"),
+    ("originator_ms_max", ORIGINATOR, "the_deadline_of_an_originator_is_the_cap_at_most"),
     ("memory_bytes_max", PLUGIN, "memory_and_tables_have_their_size"),
     ("memory_bytes_max", HOSTILE, "a_memory_bomb_is_out_of_memory_and_a_modest_guest_lives_with_the_cap"),
     ("table_elements_max", PLUGIN, "memory_and_tables_have_their_size"),

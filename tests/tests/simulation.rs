@@ -25,7 +25,7 @@ fn random_runs_keep_the_promises() {
 
 #[test]
 fn random_runs_with_crashes_and_failing_storage_keep_the_promises() {
-    let (mut crashes, mut duplicates) = (0, 0);
+    let (mut crashes, mut duplicates, mut joints, mut judged) = (0, 0, 0, 0);
     for seed in Rng::seeds(10_001, 400) {
         let mut sim = Sim::new(seed, Chaos { crashes: true, failures: true });
         for _ in 0..400 {
@@ -34,10 +34,14 @@ fn random_runs_with_crashes_and_failing_storage_keep_the_promises() {
         let report = sim.finish();
         crashes += report.crashes;
         duplicates += report.duplicates;
+        joints += report.joints;
+        judged += report.judged;
     }
     // The runs must really meet what they are about.
     if std::env::var("SEED").is_err() {
         assert!(crashes > 100, "only {crashes} crashes");
+        assert!(judged > 500, "only {judged} events were judged by their clients");
+        assert!(joints > 1_000, "only {joints} joint appends were accepted");
         assert!(duplicates > 100, "only {duplicates} retries met a decided append");
     }
 }

@@ -5,6 +5,7 @@ use super::conflict::{self, ConditionArgs};
 use super::connect::{Missing, connect};
 use super::failure::Failure;
 use super::json::{AnswerJson, ProposalJson};
+use super::judge::JudgeArgs;
 use super::output::Out;
 use super::{exit, input};
 use atomic_store_core::{
@@ -35,6 +36,10 @@ With --since N, the last event that you have seen, an append conflicts with a la
 its keys, and with a later effect that touches one: an effect fires a trigger, and touches every key
 that any event links to it. The answer shows their event and the number yours would have had;
 nothing is stored. Look at it, then try again with --resolved and its number, or a later --since.
+
+A scope bound to `originator` asks whoever appends: --judge names a program that answers.
+  atomic-store append game/7 move '{\"from\":\"e2\"}' --judge ./rules
+  atomic-store append game/7 move --judge sh --judge-arg -c --judge-arg 'grep -q e2'
 
 An append with --id is decided once: the same id in the same scope gets the first outcome again. Use
 it to try again after exit code 75.
@@ -80,6 +85,8 @@ pub(crate) struct AppendArgs {
     dry_run: bool,
     #[command(flatten)]
     condition: ConditionArgs,
+    #[command(flatten)]
+    judge: JudgeArgs,
 }
 
 /// Runs the command.
@@ -98,7 +105,7 @@ pub(crate) async fn run(global: &Global, args: AppendArgs, out: &mut Out) -> Res
         dry_run: args.dry_run,
         ..Append::new(args.scope.clone(), id, proposals)
     };
-    let answer = connection.client.append(append).await?;
+    let answer = args.judge.append(&connection.client, append).await?;
     let shown = match out.json() {
         true => out.document(&AnswerJson {
             scope: &args.scope,
@@ -106,7 +113,7 @@ pub(crate) async fn run(global: &Global, args: AppendArgs, out: &mut Out) -> Res
             dry_run: args.dry_run,
             answer: &answer,
         }),
-        false => show(&args, &answer, out),
+        false => show(&args.scope, args.dry_run, &answer, out),
     };
     shown.and(connection.close().await).and(code(&answer.outcome, id))
 }
@@ -159,7 +166,8 @@ fn batch(bytes: &[u8], kind: Option<&str>) -> Result<Vec<Proposal>, Failure> {
     }
 }
 
-fn member(line: &str, kind: Option<&str>) -> Result<Proposal, String> {
+/// The proposal on a line of a batch.
+pub(crate) fn member(line: &str, kind: Option<&str>) -> Result<Proposal, String> {
     let read: ProposalJson<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let (payload, natural) = match (read.payload, read.payload_text, read.payload_hex) {
         (Some(raw), None, None) => (raw.get().as_bytes().to_vec(), ContentType::Json),
@@ -190,15 +198,20 @@ fn unhex(text: &str) -> Result<Vec<u8>, String> {
         .collect()
 }
 
-fn show(args: &AppendArgs, answer: &Answer, out: &mut Out) -> Result<(), Failure> {
-    let scope = &args.scope;
+/// Tells people what became of an append.
+pub(crate) fn show(
+    scope: &ScopeName,
+    dry_run: bool,
+    answer: &Answer,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let again = if answer.duplicate { ", decided before" } else { "" };
     let line = match &answer.outcome {
         Outcome::Committed(committed) => {
             let (first, last) = (committed.first.seq, committed.last.seq);
             let seqs = if first == last { format!("{first}") } else { format!("{first}..{last}") };
             let reason = committed.reason.as_ref().map(|text| format!(": {text}"));
-            let what = if args.dry_run { "would commit" } else { "committed" };
+            let what = if dry_run { "would commit" } else { "committed" };
             format!("{what} {scope} {seqs}{again}{}", reason.unwrap_or_default())
         }
         Outcome::Noop { reason } => {
@@ -266,7 +279,8 @@ pub(crate) fn exit_code(outcome: &Outcome) -> u8 {
     }
 }
 
-fn code(outcome: &Outcome, id: AppendId) -> Result<(), Failure> {
+/// Ends with the exit code of an outcome.
+pub(crate) fn code(outcome: &Outcome, id: AppendId) -> Result<(), Failure> {
     match exit_code(outcome) {
         exit::OK => Ok(()),
         exit::TRY_AGAIN => Err(Failure::new(

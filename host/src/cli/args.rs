@@ -1,7 +1,8 @@
 //! The command line as a type: the options all commands share, and the list of commands.
 
 use super::{
-    append, bench, completions, conflicts, exit, import, query, read, scope, serve, status, tail,
+    append, append_joint, bench, completions, conflicts, exit, import, query, read, scope, serve,
+    status, tail,
 };
 use super::{transfer, validator, verify};
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +45,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Serve(serve::Serve),
     Append(append::AppendArgs),
+    AppendJoint(append_joint::AppendJoint),
     Read(read::Read),
     Tail(tail::Tail),
     Scope(scope::ScopeArgs),

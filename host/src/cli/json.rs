@@ -8,7 +8,7 @@ use super::text;
 use atomic_store_core::protocol::{ScopeInfo, StoreStatus, VerifyReport};
 use atomic_store_core::{
     Answer, AppendId, Binding, Committed, ContentType, Digest, Event, ExpectedHead, Key, Outcome,
-    Reason, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorName,
+    Proposal, Reason, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorName,
 };
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -122,6 +122,25 @@ impl Serialize for EventJson<'_> {
         map.serialize_entry("binding", &event.binding)?;
         map.serialize_entry("previous", &event.previous)?;
         map.serialize_entry("hash", &event.hash)?;
+        map.end()
+    }
+}
+
+/// A proposed event, in the shape of an event as far as it goes.
+pub(crate) struct ProposedJson<'a>(pub(crate) &'a Proposal);
+
+impl Serialize for ProposedJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ProposedJson(proposal) = self;
+        let payload = Shown::of(&proposal.content_type, &proposal.payload);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", &proposal.kind)?;
+        map.serialize_entry("content_type", proposal.content_type.as_str())?;
+        map.serialize_entry(&payload.field("payload"), &payload)?;
+        map.serialize_entry("keys", &keys(&proposal.keys))?;
+        map.serialize_entry("triggers", &keys(&proposal.triggers))?;
+        map.serialize_entry("metadata", &Pairs(&proposal.metadata))?;
+        map.serialize_entry("caller_ms", &proposal.caller_ms)?;
         map.end()
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and what they share.
 
 mod append;
+mod append_joint;
 mod args;
 mod bench;
 mod completions;
@@ -12,6 +13,7 @@ mod failure;
 mod import;
 mod input;
 mod json;
+mod judge;
 mod moment;
 mod output;
 mod query;

@@ -5,7 +5,8 @@ use super::exit;
 use super::failure::Failure;
 use super::output::{Out, plain_json};
 use super::{
-    append, bench, completions, conflicts, import, query, read, scope, serve, status, tail,
+    append, append_joint, bench, completions, conflicts, import, query, read, scope, serve, status,
+    tail,
 };
 use super::{text, transfer, validator, verify};
 use clap::Parser;
@@ -53,6 +54,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(&global, &args, out),
         Command::BenchClient(args) => bench::run_client(args, out),
         Command::Append(args) => block_on(append::run(&global, args, out)),
+        Command::AppendJoint(args) => block_on(append_joint::run(&global, args, out)),
         Command::Read(args) => block_on(read::run(&global, args, out)),
         Command::Tail(args) => block_on(tail::run(&global, args, out)),
         Command::Scope(args) => block_on(scope::run(&global, args, out)),

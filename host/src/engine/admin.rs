@@ -73,6 +73,9 @@ impl Engine {
         }
         self.check_writable()?;
         let validator = shared.registry.find(which)?.digest;
+        if validator == super::originator_digest() {
+            super::originator::deadline_ms(&shared.limits, config.as_deref()).map_err(invalid)?;
+        }
         let text = config.as_deref().map(ConfigText::new);
         let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };
         let seq = self.record(&event, None)?;

@@ -6,6 +6,7 @@
 
 use super::conflict::Found;
 use super::feed::Feed;
+use super::joint::JointReply;
 use super::mailbox::Cell;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
@@ -30,6 +31,9 @@ const SWEEP_EVERY: u32 = 32;
 pub(crate) struct Item {
     unit: Unit,
     then: Then,
+    /// Nothing if the unit must be in the same group as the one before; otherwise how many events and
+    /// bytes must be in its group behind it.
+    behind: Option<(usize, usize)>,
 }
 
 /// What to do once a unit is durable.
@@ -37,7 +41,12 @@ struct Then {
     cell: Option<Arc<Cell>>,
     bytes: usize,
     reply: Reply,
+    /// How many units the reply is about: this one, and the last ones before it.
+    units: usize,
 }
+
+/// What is done once everything before is durable, or may not be, for this reason.
+pub(crate) type Afterwards = Box<dyn FnOnce(Option<&String>) + Send>;
 
 enum Reply {
     /// Nobody waits for a snapshot.
@@ -52,6 +61,12 @@ enum Reply {
         call: u64,
         state: Result<State, RequestError>,
     },
+    /// The answer to a joint append, with its last unit.
+    Joint(JointReply),
+    /// A part of a joint append that is not its last.
+    Part,
+    /// Nothing was decided.
+    Then(Afterwards),
     /// For the host's own appends, which wait on their thread.
     Host(std::sync::mpsc::SyncSender<Result<(), String>>),
 }
@@ -101,8 +116,7 @@ impl Item {
         call: u64,
         plan: Plan,
     ) -> Self {
-        let reply = Reply::Answer { to, call, plan };
-        Item { unit, then: Then { cell: Some(Arc::clone(cell)), bytes, reply } }
+        Item::new(unit, Some(cell), bytes, Reply::Answer { to, call, plan })
     }
 
     pub(crate) fn state(
@@ -113,22 +127,61 @@ impl Item {
         call: u64,
         state: Result<State, RequestError>,
     ) -> Self {
-        let reply = Reply::State { to, call, state };
         let unit = Unit::bare(Arc::clone(row));
-        Item { unit, then: Then { cell: Some(Arc::clone(cell)), bytes, reply } }
+        Item::new(unit, Some(cell), bytes, Reply::State { to, call, state })
     }
 
     /// A snapshot, which nobody waits for.
     pub(crate) fn snapshot(shared: &Shared, cell: &Arc<Cell>, unit: Unit) -> Self {
         let bytes = unit.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         shared.snapshot_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let then = Then { cell: Some(Arc::clone(cell)), bytes, reply: Reply::Snapshot };
-        Item { unit, then }
+        Item::new(unit, Some(cell), bytes, Reply::Snapshot)
     }
 
     /// One of the host's own appends.
     pub(crate) fn host(unit: Unit, done: std::sync::mpsc::SyncSender<Result<(), String>>) -> Self {
-        Item { unit, then: Then { cell: None, bytes: 0, reply: Reply::Host(done) } }
+        Item::new(unit, None, 0, Reply::Host(done))
+    }
+
+    /// Something to do once everything before is durable. Must not block.
+    pub(crate) fn then(row: &Arc<ScopeRow>, then: Afterwards) -> Self {
+        Item::new(Unit::bare(Arc::clone(row)), None, 0, Reply::Then(then))
+    }
+
+    /// The units of a joint append, which are stored together or not at all.
+    pub(crate) fn joint(
+        units: Vec<(Arc<Cell>, Unit)>,
+        reply: JointReply,
+        bytes: usize,
+        items: &mut Vec<Item>,
+    ) {
+        let first = items.len();
+        let count = units.len();
+        let mut behind = (0, 0);
+        for (cell, unit) in units {
+            let (events, bytes) = unit.size();
+            behind = (behind.0 + events, behind.1 + bytes);
+            let mut item = Item::new(unit, Some(&cell), 0, Reply::Part);
+            item.behind = None;
+            items.push(item);
+        }
+        let own = items.get(first).map_or((0, 0), |item| item.unit.size());
+        if let Some(item) = items.get_mut(first) {
+            item.behind = Some((behind.0 - own.0, behind.1 - own.1));
+        }
+        if let Some(last) = items.last_mut() {
+            last.then = Then {
+                cell: last.then.cell.take(),
+                bytes,
+                reply: Reply::Joint(reply),
+                units: count,
+            };
+        }
+    }
+
+    fn new(unit: Unit, cell: Option<&Arc<Cell>>, bytes: usize, reply: Reply) -> Self {
+        let then = Then { cell: cell.map(Arc::clone), bytes, reply, units: 1 };
+        Item { unit, then, behind: Some((0, 0)) }
     }
 }
 
@@ -176,9 +229,9 @@ impl Committer {
             if self.ended.load(Ordering::Relaxed) {
                 drop(queue);
                 let why = "the store was closed meanwhile".to_owned();
-                for Item { unit, then } in items.drain(..) {
-                    then.finish(shared, &unit, Some(&why));
-                }
+                let parts = items.drain(..).map(|Item { unit, then, .. }| (unit, then));
+                let (units, thens): (Vec<_>, Vec<_>) = parts.unzip();
+                finish_all(shared, &units, thens.into_iter(), Some(&why));
                 return;
             }
             let was_empty = queue.is_empty();
@@ -273,10 +326,12 @@ impl Committer {
         }
         let (mut events, mut bytes) = (0, 0);
         let mut items = std::mem::take(&mut desk.items);
-        for Item { unit, then } in items.drain(..) {
+        for Item { unit, then, behind } in items.drain(..) {
             let (unit_events, unit_bytes) = unit.size();
-            let full = events + unit_events > shared.limits.group_events_max
-                || bytes + unit_bytes > shared.limits.group_bytes_max;
+            let full = behind.is_some_and(|(more_events, more_bytes)| {
+                events + unit_events + more_events > shared.limits.group_events_max
+                    || bytes + unit_bytes + more_bytes > shared.limits.group_bytes_max
+            });
             if full && !desk.units.is_empty() {
                 commit(shared, desk);
                 (events, bytes) = (0, 0);
@@ -323,8 +378,19 @@ fn commit(shared: &Shared, desk: &mut Desk) {
             shared.committer.unswept.store(true, Ordering::Relaxed);
         }
     }
-    for (unit, then) in desk.units.drain(..).zip(desk.thens.drain(..)) {
-        then.finish(shared, &unit, result.as_ref().err());
+    finish_all(shared, &desk.units, desk.thens.drain(..), result.as_ref().err());
+    desk.units.clear();
+}
+
+fn finish_all(
+    shared: &Shared,
+    units: &[Unit],
+    thens: impl Iterator<Item = Then>,
+    error: Option<&String>,
+) {
+    for (n, then) in thens.enumerate() {
+        let about = &units[(n + 1).saturating_sub(then.units)..=n];
+        then.finish(shared, about, error);
     }
 }
 
@@ -342,7 +408,7 @@ fn publish(feed: &Feed, log: &dyn EventLog, units: &[Unit]) {
 }
 
 impl Then {
-    fn finish(self, shared: &Shared, unit: &Unit, error: Option<&String>) {
+    fn finish(self, shared: &Shared, units: &[Unit], error: Option<&String>) {
         // After a failure the loop keeps what it handed over: it is not in the log.
         if let (Some(cell), None) = (&self.cell, error) {
             cell.done.fetch_add(1, Ordering::Release);
@@ -361,23 +427,30 @@ impl Then {
             }
             Reply::Answer { to, call, plan } => {
                 shared.in_flight.release(self.bytes);
-                let answer = match error {
-                    Some(why) => undecided(why),
-                    None => plan.answer(shared, unit),
+                let answer = match (error, units.last()) {
+                    (Some(why), _) => undecided(why),
+                    (None, Some(unit)) => plan.answer(shared, unit),
+                    (None, None) => undecided("the unit of the append is gone"),
                 };
                 to.answer(call, answer);
             }
+            Reply::Joint(reply) => {
+                shared.in_flight.release(self.bytes);
+                reply.send(shared, units, error);
+            }
+            Reply::Part => {}
+            Reply::Then(then) => then(error),
         }
     }
 }
 
-fn undecided(why: &str) -> Answer {
+pub(super) fn undecided(why: &str) -> Answer {
     let why = format!("{why}; ask again with the same append id after the store has restarted");
     Answer { outcome: Outcome::Unknown { why }, duplicate: false }
 }
 
 impl Plan {
-    fn answer(self, shared: &Shared, unit: &Unit) -> Answer {
+    pub(super) fn answer(self, shared: &Shared, unit: &Unit) -> Answer {
         match self {
             Plan::Outcome(outcome) => Answer { outcome, duplicate: false },
             Plan::Stored { reason, meta } => match stored(unit) {

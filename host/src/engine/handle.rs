@@ -2,8 +2,7 @@
 
 use super::burst::Burst;
 use super::committer::{Desk, Item};
-use super::live::Live;
-use super::mailbox::{Letter, MAILBOX_FULL, Refused, Work, as_request_error};
+use super::mailbox::{Letter, Submitted, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
 use super::registry::Registry;
 use super::reply::ReplyTo;
@@ -108,6 +107,12 @@ impl Engine {
                 Some(builder.spawn(run).map_err(no_thread)?)
             }
         };
+        if pool.is_some() {
+            let shared = Arc::clone(&shared);
+            let builder = std::thread::Builder::new().name("originators".to_owned());
+            // Nobody waits for its end: it holds nothing that must be put in order.
+            drop(builder.spawn(move || shared.questions.watch(&shared)).map_err(no_thread)?);
+        }
         let runtime = Arc::new(Runtime {
             pool,
             committer: Mutex::new(committer),
@@ -166,7 +171,8 @@ impl Engine {
             return refuse(Outcome::ReadOnly { why });
         }
         let scope = append.scope.clone();
-        self.send(&scope, Letter::Append { append, bytes, to: Arc::clone(to), call })
+        let mail = Submitted { append, bytes, to: Arc::clone(to), call };
+        self.shared.send(&scope, Letter::Append(mail))
     }
 
     /// Asks the state of a scope's validator. Never blocks; exactly one answer goes to `to`.
@@ -191,46 +197,9 @@ impl Engine {
             return to.state(call, Err(RequestError::Failed(why)));
         }
         let letter = Letter::Query { name, args, bytes, to: Arc::clone(to), call };
-        if let Some(work) = self.send(scope, letter) {
+        if let Some(work) = self.shared.send(scope, letter) {
             self.shared.schedule(work);
         }
-    }
-
-    /// Returns the loop if it was idle and must be woken.
-    fn send(&self, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
-        let shared = &self.shared;
-        loop {
-            if shared.live.count() >= shared.limits.instances_max && !self.make_room(scope) {
-                letter.give_up(shared, Outcome::Overloaded(Overload::Instances));
-                return None;
-            }
-            let cell = shared.live.get_or_start(scope);
-            match cell.send(shared, letter) {
-                Ok(work) => return work,
-                Err(Refused::Full(letter)) => {
-                    letter.give_up(shared, MAILBOX_FULL);
-                    return None;
-                }
-                Err(Refused::Closed(back)) => {
-                    // It is evicted but still listed; after this its successor gets the letter.
-                    shared.live.remove(&cell);
-                    letter = back;
-                }
-            }
-        }
-    }
-
-    /// Asks cold scopes to leave when a new one would be too many. False if too many have not left
-    /// yet.
-    fn make_room(&self, scope: &ScopeName) -> bool {
-        let live: &Live = &self.shared.live;
-        if live.contains(scope) {
-            return true;
-        }
-        live.ask_cold_to_leave(&self.shared);
-        // Asked also when this one is refused: whoever declined before, because it had something on
-        // its way to the disk, may be able to leave now.
-        live.count() < self.shared.limits.instances_max + LEAVING_MAX
     }
 
     /// Calls `each` with a scope's durable events after `after` up to `through`, each checked
@@ -408,6 +377,7 @@ impl Engine {
     pub fn close(&self, deadline: Duration) -> bool {
         let end = Instant::now() + deadline;
         self.shared.start_closing();
+        self.shared.questions.close(&self.shared);
         let decided = wait_until(end, || self.shared.in_flight.count() == 0);
         let idle = self.retire_all(end) && decided;
         self.runtime.stop();
@@ -476,6 +446,7 @@ impl Runtime {
         if let Some(pool) = &self.pool {
             pool.stop();
         }
+        self.shared.questions.stop();
         self.shared.committer.stop();
     }
 

@@ -6,7 +6,7 @@
 //! that it decides afterwards.
 
 use super::handle::Engine;
-use super::mailbox::{Cell, Work, as_request_error};
+use super::mailbox::{Cell, as_request_error};
 use super::shared::Shared;
 use crate::log::ScopeRow;
 use atomic_store_core::ScopeName;
@@ -38,7 +38,9 @@ impl Engine {
                 continue;
             }
             if std::mem::replace(&mut mailbox.parked, true) {
-                let why = format!("{scope} is being deleted or restored; try again in a moment");
+                let why = format!(
+                    "{scope} is being deleted, restored or asked about, or part of a joint append; try again in a moment"
+                );
                 return Err(RequestError::Overloaded(why));
             }
             drop(mailbox);
@@ -68,14 +70,7 @@ impl Parked<'_> {
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        let mut mailbox = self.cell.mailbox();
-        mailbox.parked = false;
-        let missed = std::mem::take(&mut mailbox.missed);
-        drop(mailbox);
-        if missed {
-            let (cell, shared) = (Arc::clone(&self.cell), Arc::clone(self.shared));
-            self.shared.schedule(Work { cell, shared });
-        }
+        self.cell.unpark(self.shared);
         if self.started {
             self.cell.retire(self.shared);
         }

@@ -1,6 +1,6 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
-use super::built_in::{AcceptAll, accept_all_digest};
+use super::built_in::{AcceptAll, Originator};
 use super::system::SystemEvent;
 use crate::log::{EventLog, Floor};
 use crate::validator::{AdmitError, Loader, Rules};
@@ -60,11 +60,15 @@ pub(crate) struct Ruling {
 impl Registry {
     pub(crate) fn new(loader: Arc<dyn Loader>, log: Arc<dyn EventLog>) -> Self {
         let mut state = State::default();
+        let mut add = |info: RuleInfo, rules: Arc<dyn Rules>| {
+            let (digest, compiled) = (info.digest, Mutex::new(Some(Ok(rules))));
+            state.entries.insert(digest, Arc::new(Entry { info, seq: Seq::ZERO, compiled }));
+        };
         if let Some(accept_all) = AcceptAll::new() {
-            let info = accept_all.info();
-            let compiled = Mutex::new(Some(Ok(Arc::new(accept_all) as Arc<dyn Rules>)));
-            let entry = Entry { info, seq: Seq::ZERO, compiled };
-            state.entries.insert(accept_all_digest(), Arc::new(entry));
+            add(accept_all.info(), Arc::new(accept_all));
+        }
+        if let Some(originator) = Originator::new() {
+            add(originator.info(), Arc::new(originator));
         }
         let (generation, sealed) = (AtomicU64::new(1), AtomicUsize::new(0));
         Registry { state: RwLock::new(state), generation, sealed, loader, log }

@@ -6,18 +6,18 @@
 
 use super::committer::{Item, Plan};
 use super::conflict::Recent;
-use super::mailbox::Cell;
+use super::decided::{Decided, Fold, fault_outcome, nothing};
+use super::mailbox::{Cell, Submitted};
+use super::originator::{Asking, Ending};
 use super::pending::Pending;
 use super::registry::Ruling;
-use super::reply::{ReplyTo, State};
+use super::reply::State;
 use super::shared::Shared;
-use crate::log::{Decision, IndexRow, ScopeRow, Snapshot, Unit, topics};
-use crate::validator::{Acceptance, Validator, Verdict};
+use crate::log::{Decision, ScopeRow, Snapshot, Unit};
+use crate::validator::Validator;
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::record::{Body, BodyIn, KeyIn, Record};
 use atomic_store_core::{
-    Answer, Append, Committed, Digest, ExpectedHead, Fault, FaultKind, Key, Outcome, Place,
-    Position, Proposal, ScopeId, ScopeName, Seq,
+    Append, AppendId, Digest, ExpectedHead, Fault, Outcome, ScopeId, ScopeName, Seq,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,13 +50,29 @@ pub(crate) struct Loaded {
     pub(crate) unsaved: u64,
 }
 
-/// An append, decided.
-struct Decided {
-    records: Vec<Record>,
-    index: Vec<IndexRow>,
-    decision: Decision,
-    plan: Plan,
-    host_ms: u64,
+/// How an append goes on.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are decided at once; a box each would cost"
+)]
+pub(crate) enum Step {
+    /// It is decided.
+    Decided(Decided),
+    /// Its sender must be asked.
+    Ask(Asking),
+}
+
+impl Loaded {
+    /// What becomes of an append whose validator did not answer.
+    fn faulted(&mut self, shared: &Shared, fault: Fault, host_ms: u64) -> Result<Decided, Outcome> {
+        // An instance that faulted is in no known state; the next append gets a new one.
+        self.instance = None;
+        if let Some(error) = self.pending.take_failure() {
+            // It could not look back: the log's fault, and no verdict to remember.
+            return Err(shared.unreadable(&error));
+        }
+        Ok(nothing(fault_outcome(shared, fault), host_ms))
+    }
 }
 
 impl ScopeLoop {
@@ -70,120 +86,181 @@ impl ScopeLoop {
     }
 
     /// Decides an append and puts what came of it on the way to the committer, or answers at once
-    /// if there was nothing to decide.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one letter, and where it goes")]
+    /// if there was nothing to decide. Gives it back if its sender must be asked.
     pub(crate) fn append(
         &mut self,
         shared: &Arc<Shared>,
         cell: &Arc<Cell>,
-        append: Append,
-        bytes: usize,
-        to: Arc<dyn ReplyTo>,
-        call: u64,
+        mail: Submitted,
+        items: &mut Vec<Item>,
+    ) -> Option<(Submitted, Asking)> {
+        match self.decide(shared, cell, &mail.append) {
+            Ok(Step::Decided(decided)) => self.settle(shared, cell, mail, decided, items),
+            Ok(Step::Ask(asking)) => return Some((mail, asking)),
+            Err(undecided) => mail.refuse(shared, undecided),
+        }
+        None
+    }
+
+    /// Puts a decided append on the way to the committer.
+    pub(crate) fn settle(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        mail: Submitted,
+        decided: Decided,
         items: &mut Vec<Item>,
     ) {
-        let decided = match self.decide(shared, cell, &append) {
-            Ok(decided) => decided,
-            Err(undecided) => {
-                shared.in_flight.release(bytes);
-                return to.answer(call, Answer { outcome: undecided, duplicate: false });
-            }
-        };
+        let Submitted { append, bytes, to, call } = mail;
         if append.repeated && !append.dry_run {
             shared.repeats.note(append.id);
         }
-        let (at, bytes_before) = self.advance(&append, &decided);
         let forgotten = append.dry_run || matches!(decided.plan, Plan::Earlier { .. });
-        let unit = Unit {
-            scope: Arc::clone(&self.row),
-            at,
-            bytes: bytes_before,
-            records: decided.records,
-            index: decided.index,
-            decision: (!forgotten).then_some((append.id, decided.decision)),
-            snapshot: None,
-            module: None,
-            change: None,
-            host_ms: shared.clock.now_ms(),
-        };
-        self.handed += 1;
-        items.push(Item::append(cell, unit, bytes, to, call, decided.plan));
+        let remember = (!forgotten).then(|| (append.id, decided.decision.clone()));
+        let (unit, plan) = self.hand_over(shared, decided, remember);
+        items.push(Item::append(cell, unit, bytes, to, call, plan));
         self.save_when_due(shared, cell, items);
     }
 
-    /// Moves the head behind the decided events, and remembers them until they are durable. Returns
-    /// the head before, and the bytes.
-    fn advance(&mut self, append: &Append, decided: &Decided) -> (Seq, u64) {
-        let Some(loaded) = &mut self.loaded else { return (Seq::ZERO, 0) };
-        let (at, bytes) = (loaded.head, loaded.bytes);
-        for record in &decided.records {
-            loaded.bytes += record.as_bytes().len() as u64;
+    /// Moves the head behind the decided events, and keeps them at hand until they are durable.
+    /// The unit must go to the committer, behind all before.
+    pub(crate) fn hand_over(
+        &mut self,
+        shared: &Shared,
+        decided: Decided,
+        remember: Option<(AppendId, Decision)>,
+    ) -> (Unit, Plan) {
+        let mut unit = Unit::bare(Arc::clone(&self.row));
+        unit.host_ms = shared.clock.now_ms();
+        self.handed += 1;
+        let Decided { records, index, plan, host_ms, .. } = decided;
+        if let Some(loaded) = &mut self.loaded {
+            (unit.at, unit.bytes) = (loaded.head, loaded.bytes);
+            for record in &records {
+                loaded.bytes += record.as_bytes().len() as u64;
+            }
+            if let Some(last) = records.last() {
+                let events = records.len() as u64;
+                loaded.head = unit.at.plus(events);
+                loaded.hash = last.hash();
+                loaded.host_ms = host_ms;
+                loaded.unsaved += events;
+            }
+            let copies = records.iter().map(|record| record.as_bytes().into()).collect();
+            loaded.pending.push(self.handed, loaded.head, remember.clone(), copies);
+            loaded.recent.push(&index, &loaded.pending);
         }
-        if let Some(last) = decided.records.last() {
-            let events = decided.records.len() as u64;
-            loaded.head = at.plus(events);
-            loaded.hash = last.hash();
-            loaded.host_ms = decided.host_ms;
-            loaded.unsaved += events;
-        }
-        let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
-        let decision = (!append.dry_run).then(|| (append.id, decided.decision.clone()));
-        loaded.pending.push(self.handed + 1, loaded.head, decision, copies);
-        loaded.recent.push(&decided.index, &loaded.pending);
-        (at, bytes)
+        (unit.records, unit.index, unit.decision) = (records, index, remember);
+        (unit, plan)
     }
 
-    /// The order of checks: log readable, decided before, head as expected, a validator there, its
-    /// verdict. `Err` is an outcome that is no decision.
+    /// The order of checks: log readable, decided before, open for appends, head as expected, no
+    /// conflict, a validator there, its verdict. `Err` is an outcome that is no decision.
     fn decide(
         &mut self,
         shared: &Arc<Shared>,
         cell: &Arc<Cell>,
         append: &Append,
-    ) -> Result<Decided, Outcome> {
+    ) -> Result<Step, Outcome> {
         self.load(shared, cell)?;
-        let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
-        let repeated = append.repeated || shared.repeats.contains(append.id);
-        if repeated && let Some(decision) = earlier(shared, &self.row, loaded, append)? {
+        if let Some(decision) = self.earlier(shared, append)? {
             let (id, row) = (append.id, Arc::clone(&self.row));
             let plan = Plan::Earlier { id, decision: decision.clone(), row };
-            let (records, index, host_ms) = (Vec::new(), Vec::new(), loaded.host_ms);
-            return Ok(Decided { records, index, decision, plan, host_ms });
+            let host_ms = self.loaded.as_ref().map_or(0, |loaded| loaded.host_ms);
+            return Ok(Step::Decided(Decided::answer(decision, plan, host_ms)));
         }
-        if let Some(why) = shared.registry.sealed(&self.row.name) {
-            let name = &self.row.name;
-            let why = format!("{name} is sealed: {why}; atomic-store scope unseal {name} opens it");
-            return Err(Outcome::ReadOnly { why });
+        self.consider(shared, append, Fold::Now)
+    }
+
+    /// What was decided under this id before: on the way to the disk, or on it.
+    pub(crate) fn earlier(
+        &self,
+        shared: &Shared,
+        append: &Append,
+    ) -> Result<Option<Decision>, Outcome> {
+        if !append.repeated && !shared.repeats.contains(append.id) {
+            return Ok(None);
         }
+        let pending = self.loaded.as_ref().map(|loaded| &loaded.pending);
+        if let Some(decision) = pending.and_then(|pending| pending.decision(append.id)) {
+            return Ok(Some(decision));
+        }
+        shared
+            .log
+            .decision(&self.row.name, append.id, shared.clock.now_ms())
+            .map_err(|error| Outcome::Unknown { why: error.to_string() })
+    }
+
+    /// The checks on an append that was not decided before.
+    pub(crate) fn consider(
+        &mut self,
+        shared: &Arc<Shared>,
+        append: &Append,
+        fold: Fold,
+    ) -> Result<Step, Outcome> {
+        open_for_appends(shared, &self.row.name)?;
+        let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
         let host_ms = shared.clock.now_ms().max(loaded.host_ms);
         if let ExpectedHead::Exactly(expected) = append.expected_head
             && expected != loaded.head
         {
             let (expected, actual) = (append.expected_head, loaded.head);
-            return Ok(nothing(Outcome::HeadMismatch { expected, actual }, host_ms));
+            let outcome = Outcome::HeadMismatch { expected, actual };
+            return Ok(Step::Decided(nothing(outcome, host_ms)));
         }
         if let Some((decision, plan)) = loaded.objection(shared, &self.row, append)? {
-            let (records, index) = (Vec::new(), Vec::new());
-            return Ok(Decided { records, index, decision, plan, host_ms });
+            return Ok(Step::Decided(Decided::answer(decision, plan, host_ms)));
         }
         loaded.ready(shared, &self.row)?;
         let host_ms = host_ms.max(loaded.host_ms);
-        Ok(match loaded.judge(shared, &self.row, append, host_ms) {
-            Ok(decided) => decided,
-            Err(fault) => {
-                // An instance that faulted is in no known state; the next append gets a new one.
-                loaded.instance = None;
-                if let Some(error) = loaded.pending.take_failure() {
-                    // It could not look back: the log's fault, and no verdict to remember.
-                    return Err(shared.unreadable(&error));
-                }
-                nothing(fault_outcome(shared, fault), host_ms)
-            }
-        })
+        if let Some(asking) = loaded.asking(shared, append, host_ms)? {
+            return Ok(Step::Ask(asking));
+        }
+        let decided = loaded.judge(shared, &self.row, append, host_ms, fold);
+        decided.or_else(|fault| loaded.faulted(shared, fault, host_ms)).map(Step::Decided)
+    }
+
+    /// Lets the validator fold what it accepted, now that all others have accepted, too. If it cannot,
+    /// that is what becomes of the append.
+    pub(crate) fn fold_later(
+        &mut self,
+        shared: &Arc<Shared>,
+        decided: &Decided,
+    ) -> Result<Option<Decided>, Outcome> {
+        let Some(loaded) = &mut self.loaded else { return Ok(None) };
+        match loaded.fold_records(&decided.records) {
+            Ok(()) => Ok(None),
+            Err(fault) => loaded.faulted(shared, fault, decided.host_ms).map(Some),
+        }
+    }
+
+    /// Lets the instance be made anew from the log: it has folded what is not stored.
+    pub(crate) fn drop_instance(&mut self) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.instance = None;
+        }
+    }
+
+    /// Decides an append by what its sender said about it.
+    pub(crate) fn conclude(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+        (mail, asking): (Submitted, Asking),
+        ending: Ending,
+        items: &mut Vec<Item>,
+    ) {
+        let ready = self.load(shared, cell).and_then(|()| open_for_appends(shared, &self.row.name));
+        if let Err(undecided) = ready {
+            return mail.refuse(shared, undecided);
+        }
+        let Some(loaded) = &mut self.loaded else { return mail.refuse(shared, unloaded()) };
+        let decided = loaded.conclude(shared, &self.row, &mail.append, &asking, ending);
+        self.settle(shared, cell, mail, decided, items);
     }
 
     /// Finds the scope in the log, once, and forgets what has become durable since the last letter.
-    fn load(&mut self, shared: &Arc<Shared>, cell: &Arc<Cell>) -> Result<(), Outcome> {
+    pub(crate) fn load(&mut self, shared: &Arc<Shared>, cell: &Arc<Cell>) -> Result<(), Outcome> {
         if let Some(why) = shared.sealed.why(&self.row.name) {
             self.loaded = None;
             return Err(Outcome::ReadOnly { why });
@@ -288,7 +365,12 @@ impl ScopeLoop {
         true
     }
 
-    fn save_when_due(&mut self, shared: &Shared, cell: &Arc<Cell>, items: &mut Vec<Item>) {
+    pub(crate) fn save_when_due(
+        &mut self,
+        shared: &Shared,
+        cell: &Arc<Cell>,
+        items: &mut Vec<Item>,
+    ) {
         let unsaved = self.loaded.as_ref().map_or(0, |loaded| loaded.unsaved);
         if unsaved >= shared.limits.snapshot_events {
             self.save(shared, cell, items);
@@ -325,150 +407,14 @@ impl ScopeLoop {
     }
 }
 
-impl Loaded {
-    /// Asks the validator, lets it fold what it accepted, and makes records of it. Nothing is
-    /// handed on before the fold has returned, so a fault costs this append only.
-    fn judge(
-        &mut self,
-        shared: &Shared,
-        row: &ScopeRow,
-        append: &Append,
-        host_ms: u64,
-    ) -> Result<Decided, Fault> {
-        let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
-            return Err(bad_output("there is no instance"));
-        };
-        let acceptances = match instance.validate(&append.proposals, host_ms)? {
-            Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
-            Verdict::Accepted(acceptances) => acceptances,
-        };
-        if acceptances.len() != append.proposals.len() {
-            return Err(bad_output("it did not answer with one acceptance for each proposal"));
-        }
-        let events = accepted(&append.proposals, &acceptances);
-        if events.len() > shared.limits.append_events_max {
-            return Err(bad_output("it wants more events stored than one append may hold"));
-        }
-        let mut bodies = Vec::with_capacity(events.len());
-        let mut records = Vec::with_capacity(events.len());
-        let mut index = Vec::new();
-        let mut hash = self.hash;
-        for (n, (event, caller_ms)) in events.into_iter().enumerate() {
-            let seq = self.head.plus(n as u64 + 1);
-            let body = Body {
-                seq,
-                kind: event.kind.as_str(),
-                content_type: event.content_type.clone(),
-                payload: event.payload.as_slice(),
-                keys: event.keys.as_slice(),
-                triggers: event.triggers.as_slice(),
-                metadata: event.metadata.as_slice(),
-                caller_ms,
-                host_ms,
-                append_id: append.id,
-                validator: ruling.binding.validator,
-                binding: ruling.binding.seq,
-            };
-            let record =
-                Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
-            hash = record.hash();
-            records.push(record);
-            topics(&event.keys, &event.triggers, |topic| {
-                index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
-            });
-            bodies.push(as_folded(body));
-        }
-        let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
-        if records.is_empty() {
-            return Ok(nothing(Outcome::Noop { reason }, host_ms));
-        }
-        let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
-        let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
-        if append.dry_run {
-            // Where it would stand in the order of all scopes nobody knows.
-            let place = |seq| Place { seq, position: Position(0) };
-            let (first, last) = (place(first), place(last));
-            let committed = Committed { first, last, hash, reason, meta };
-            return Ok(nothing(Outcome::Committed(committed), host_ms));
-        }
-        instance.apply(&bodies)?;
-        let decision =
-            Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
-        Ok(Decided { records, index, decision, plan: Plan::Stored { reason, meta }, host_ms })
-    }
-}
-
-/// The events to store: the proposals, or what the validator put in their place.
-fn accepted<'a>(
-    proposals: &'a [Proposal],
-    acceptances: &'a [Acceptance],
-) -> Vec<(&'a Proposal, Option<u64>)> {
-    let mut events = Vec::with_capacity(proposals.len());
-    for (proposal, acceptance) in proposals.iter().zip(acceptances) {
-        match &acceptance.instead {
-            None => events.push((proposal, proposal.caller_ms)),
-            Some(instead) => {
-                events.extend(instead.iter().map(|event| (event, proposal.caller_ms)));
-            }
+fn open_for_appends(shared: &Shared, name: &ScopeName) -> Result<(), Outcome> {
+    match shared.registry.sealed(name) {
+        None => Ok(()),
+        Some(why) => {
+            let why = format!("{name} is sealed: {why}; atomic-store scope unseal {name} opens it");
+            Err(Outcome::ReadOnly { why })
         }
     }
-    events
-}
-
-/// The form in which a validator folds an event; the same as when it is replayed from the log.
-fn as_folded<'a>(body: Body<'a, &'a [Key], &'a [(String, String)]>) -> BodyIn<'a> {
-    let keys = |keys: &'a [Key]| keys.iter().map(|k| KeyIn { kind: &k.kind, id: &k.id }).collect();
-    Body {
-        seq: body.seq,
-        kind: body.kind,
-        content_type: body.content_type,
-        payload: body.payload,
-        keys: keys(body.keys),
-        triggers: keys(body.triggers),
-        metadata: body
-            .metadata
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect(),
-        caller_ms: body.caller_ms,
-        host_ms: body.host_ms,
-        append_id: body.append_id,
-        validator: body.validator,
-        binding: body.binding,
-    }
-}
-
-/// What was decided under this id before: on the way to the disk, or on it.
-fn earlier(
-    shared: &Shared,
-    row: &ScopeRow,
-    loaded: &Loaded,
-    append: &Append,
-) -> Result<Option<Decision>, Outcome> {
-    if let Some(decision) = loaded.pending.decision(append.id) {
-        return Ok(Some(decision));
-    }
-    shared
-        .log
-        .decision(&row.name, append.id, shared.clock.now_ms())
-        .map_err(|error| Outcome::Unknown { why: error.to_string() })
-}
-
-fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
-    let decision = Decision::Nothing(outcome.clone());
-    let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
-    Decided { records, index, decision, plan, host_ms }
-}
-
-fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
-    match fault.kind {
-        FaultKind::Timeout => Outcome::TimedOut { after_ms: shared.limits.call_ms_max },
-        _ => Outcome::Faulted(fault),
-    }
-}
-
-fn bad_output(detail: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::BadOutput, detail: detail.into() }
 }
 
 fn unloaded() -> Outcome {

@@ -5,6 +5,7 @@ use super::conflict;
 use super::feed::Feed;
 use super::live::Live;
 use super::mailbox::Work;
+use super::originator::Questions;
 use super::pending::Pending;
 use super::pool::Scheduler;
 use super::registry::Registry;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) feed: Feed,
     pub(crate) live: Live,
     pub(crate) in_flight: InFlight,
+    /// Questions to the senders of appends.
+    pub(crate) questions: Questions,
     /// Ids whose originals may still be on their way.
     pub(crate) repeats: Repeats,
     /// Bytes of snapshots on their way to the disk.
@@ -58,6 +61,7 @@ impl Shared {
             feed: Feed::new(log.position()),
             live: Live::new(),
             in_flight: InFlight::new(&limits),
+            questions: Questions::default(),
             sealed: Sealed::default(),
             repeats: Repeats::default(),
             snapshot_bytes: AtomicUsize::new(0),
@@ -135,6 +139,7 @@ impl Shared {
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
             Decision::Nothing(outcome) => outcome,
+            Decision::Joint(_) => super::joint::other_use(),
             Decision::Conflict { rows, .. } if rows.iter().any(|r| r.theirs <= row.floor.seq) => {
                 deleted("this append conflicted with events", row)
             }

@@ -291,6 +291,50 @@ pub enum Decision {
         /// The conflicts.
         rows: Vec<ConflictRow>,
     },
+    /// It was a joint append, remembered under its first scope by name.
+    Joint(JointDecision),
+}
+
+/// What is remembered of a joint append.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JointDecision {
+    /// All accepted: what each scope did, by name.
+    Stored(Vec<JointPart>),
+    /// This scope did not accept.
+    Refused {
+        /// Which.
+        scope: ScopeName,
+        /// What it said.
+        why: JointRefusal,
+    },
+}
+
+/// What one scope did in a joint append that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JointPart {
+    /// The scope.
+    pub scope: ScopeName,
+    /// Its first and last new event, if there are any.
+    pub events: Option<(Seq, Seq)>,
+    /// The validator's sentence.
+    pub reason: Option<String>,
+    /// The validator's data for the caller.
+    #[serde(with = "serde_bytes")]
+    pub meta: Option<Vec<u8>>,
+}
+
+/// Why a scope refused its part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JointRefusal {
+    /// This was the outcome.
+    Outcome(Outcome),
+    /// It conflicted; see [`Decision::Conflict`].
+    Conflict {
+        /// Proposals before the first conflict.
+        accepted: u32,
+        /// The conflicts.
+        rows: Vec<ConflictRow>,
+    },
 }
 
 /// A conflict without the later event itself; see [`atomic_store_core::Conflict`].

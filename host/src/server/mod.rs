@@ -10,6 +10,7 @@ mod hub;
 mod listener;
 mod out;
 mod page;
+mod questions;
 mod requests;
 mod restores;
 mod serve;

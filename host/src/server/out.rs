@@ -5,12 +5,12 @@
 //! flight and by a hard cap, beyond which the session is closed; pages of events by permits,
 //! which they hold until they are written.
 
-use crate::engine::{ReplyTo, State as QueryState};
+use crate::engine::{Asked, ReplyTo, State as QueryState};
 use atomic_store_core::protocol::{Reply, RequestError};
-use atomic_store_core::{Answer, Limits, frame};
+use atomic_store_core::{Answer, JointAnswer, Limits, Outcome, frame};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
 /// How many times over answers may fill the queue before the session is closed. No more requests are
@@ -35,7 +35,14 @@ pub(crate) struct Out {
     bytes_max: usize,
     calls_max: u64,
     queries_max: u64,
+    /// How the client is asked about its appends.
+    asker: OnceLock<Asker>,
+    /// True once nobody is there to be asked.
+    unasked: AtomicBool,
 }
+
+/// Takes a question to the client of a call; false if it is gone.
+pub(crate) type Asker = Box<dyn Fn(u64, Asked) -> bool + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -83,7 +90,21 @@ impl Out {
             bytes_max,
             calls_max: limits.session_calls_max.max(1) as u64,
             queries_max: queries.max(1) as u64,
+            asker: OnceLock::new(),
+            unasked: AtomicBool::new(false),
         }
+    }
+
+    /// Says how the client is asked.
+    pub(crate) fn on_question(&self, asker: Asker) {
+        // Only the first one counts; there is only one.
+        drop(self.asker.set(asker));
+    }
+
+    /// From here on the client is not asked any more. What it was asked before must be withdrawn after
+    /// this.
+    pub(crate) fn ask_no_more(&self) {
+        self.unasked.store(true, Ordering::SeqCst);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -305,6 +326,18 @@ fn encode(buffer: Vec<u8>, call: u64, reply: &Reply) -> Vec<u8> {
 impl ReplyTo for Out {
     fn answer(&self, call: u64, answer: Answer) {
         self.reply(call, &Reply::Answer(answer));
+    }
+
+    fn ask(&self, call: u64, asked: Asked) -> Result<(), Outcome> {
+        let there = !self.unasked.load(Ordering::SeqCst);
+        if there && self.asker.get().is_some_and(|asker| asker(call, asked)) {
+            return Ok(());
+        }
+        Err(Outcome::ReadOnly { why: "the client that would be asked is gone".to_owned() })
+    }
+
+    fn joint(&self, call: u64, answer: JointAnswer) {
+        self.reply(call, &Reply::Joint(answer));
     }
 
     fn state(&self, call: u64, state: Result<QueryState, RequestError>) {

@@ -9,7 +9,7 @@ use super::uploads::Upload;
 use super::{skim, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
-use atomic_store_core::{Answer, Outcome, PagePlace, ScopeName};
+use atomic_store_core::{PagePlace, ScopeName};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,12 +65,10 @@ impl Requests {
             self.rest().await;
         }
         if body.len() > SKIM_BYTES
-            && let Some((call, invalid)) = skim::too_much(body, self.session.limits())
+            && let Some((call, invalid)) = skim::too_much(body, self.session.limits())?
         {
             self.started += 1;
-            let (field, why) = (invalid.field, invalid.why);
-            let answer = Answer { outcome: Outcome::Invalid { field, why }, duplicate: false };
-            self.session.out.reply(call, &Reply::Answer(answer));
+            self.session.out.reply(call, &skim::refusal(body, invalid));
             return Ok(());
         }
         if body.len() > SKIM_BYTES
@@ -114,10 +112,25 @@ impl Requests {
             Err(other) => *other,
         };
         match request {
+            Request::AppendJoint(append) => {
+                // Behind the appends before it.
+                self.burst.flush();
+                self.started += 1;
+                self.session.engine().append_joint(append, &self.session.reply_to, call);
+            }
+            Request::Judge { correlation, verdict } => {
+                self.started += 1;
+                let judged =
+                    self.session.engine().judge(correlation, verdict, &self.session.reply_to);
+                let reply = judged.map_or_else(Reply::Error, |()| Reply::Done);
+                self.session.out.reply(call, &reply);
+            }
             Request::Verify { scope } => self.verify(call, scope),
             Request::Cancel { call: stream } => {
                 self.started += 1;
                 self.session.cancel(stream, call);
+                let why = "the client gave it up";
+                self.session.engine().withdraw(&self.session.reply_to, Some(stream), why);
             }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {

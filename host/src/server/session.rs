@@ -6,6 +6,7 @@
 
 use super::hub::Hub;
 use super::out::Out;
+use super::questions;
 use super::requests::Requests;
 use crate::engine::{Engine, ReplyTo};
 use atomic_store_core::protocol::{Reply, RequestError};
@@ -83,6 +84,7 @@ where
         limits: Box::new(session.limits().clone()),
     };
     session.out.push(0, &welcome);
+    questions::listen(&session);
     let mut requests = Requests::new(Arc::clone(&session));
     let mut stopping = session.hub.stopping.subscribe();
     let end = tokio::select! {
@@ -90,8 +92,15 @@ where
         _ = stopping.wait_for(|stopping| *stopping) => End::Stopping,
         () = session.out.closed() => End::Gone,
     };
-    // Whatever ended the reading: the loops of what was taken must run.
+    // Whatever ended the reading: the loops of what was taken must run, and no scope waits for a
+    // verdict that cannot come any more.
     requests.flush();
+    session.out.ask_no_more();
+    let why = match end {
+        End::Stopping => "the server is shutting down",
+        _ => "the client that was asked is gone",
+    };
+    session.engine().withdraw(&session.reply_to, None, why);
     match end {
         End::Eof | End::Gone => {
             session.phase.send_replace(Phase::Gone);

@@ -1,8 +1,7 @@
 //! A look through a large read before it is decoded: the lists of its filter are counted, as those of
 //! an append are; see `skim.rs`.
 
-use super::skim::Count;
-use atomic_store_core::codec::CodecError;
+use super::skim::{Count, malformed};
 use atomic_store_core::record::KeyIn;
 use atomic_store_core::{Invalid, Limits, Position, Seq};
 use serde::Deserialize;
@@ -20,7 +19,6 @@ const RESUME_REPLAY: u32 = 27;
 /// Why it cannot be a request. It must not be decoded then: that could take memory for all of the lists
 /// before it finds out.
 pub(crate) fn too_much(body: &[u8], limits: &Limits) -> Result<Option<(u64, Invalid)>, String> {
-    let malformed = |why| format!("a frame is not a request: {}", CodecError::Malformed(why));
     let ((call, request), rest): ((u64, u32), _) =
         postcard::take_from_bytes(body).map_err(malformed)?;
     let Some(filter) = filter(request, rest).map_err(malformed)? else { return Ok(None) };

@@ -2,18 +2,21 @@
 //! is held against.
 
 mod conditions;
+mod joints;
 mod model;
+mod questions;
 mod queue;
 
-use atomic_store::engine::{Drive, Engine, ReplyTo};
+use atomic_store::engine::{Drive, Engine, ORIGINATOR, ReplyTo};
 use atomic_store::log::{CommitFault, MemoryLog};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{
-    Answer, Append, AppendId, Digest, Event, ExpectedHead, Limits, Outcome, ScopeName,
+    Answer, Append, AppendId, Digest, Event, ExpectedHead, JointAppend, Limits, Outcome, ScopeName,
     ScopePattern, Seq,
 };
-use atomic_store_tests::{Inbox, JumpingClock, Op, Rng, SCRIPTED, ScriptedLoader};
+use atomic_store_tests::{Got, Inbox, JumpingClock, Op, Rng, SCRIPTED, ScriptedLoader};
 use model::Model;
+use questions::Questions;
 use queue::Ready;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -31,9 +34,16 @@ pub struct Chaos {
 pub struct Report {
     pub crashes: u64,
     pub duplicates: u64,
+    /// Joint appends that were accepted.
+    pub joints: u64,
+    /// Events that their own clients judged.
+    pub judged: u64,
     /// A hash of everything that was answered and stored.
     pub trace: Digest,
 }
+
+/// The scope whose clients judge.
+const ASKED: &str = "s/0";
 
 pub struct Sim {
     seed: u64,
@@ -46,8 +56,11 @@ pub struct Sim {
     inbox: Arc<Inbox>,
     engine: Engine,
     model: Model,
+    questions: Questions,
     /// Calls that were sent to the engine and not answered yet: call number and append.
     open: Vec<(u64, AppendId)>,
+    /// The same for joint appends.
+    open_joints: Vec<(u64, AppendId)>,
     /// Appends whose repetition came first. A crash ends the connections that hold them.
     overtaken: Vec<Append>,
     calls: u64,
@@ -85,7 +98,10 @@ impl Sim {
         assert!(new, "seed {seed}");
         let which = info.digest.to_string().parse().unwrap();
         engine.bind(ScopePattern::new("s/*").unwrap(), &which, None).unwrap();
-        let scopes = (1..=1 + rng.below(6)).map(|n| ScopeName::new(&format!("s/{n}")).unwrap());
+        let deadline = Some(br#"{"deadline_ms":500}"#.to_vec());
+        let which = ORIGINATOR.parse().unwrap();
+        engine.bind(ScopePattern::new(ASKED).unwrap(), &which, deadline).unwrap();
+        let scopes = (0..=1 + rng.below(6)).map(|n| ScopeName::new(&format!("s/{n}")).unwrap());
         Sim {
             seed,
             chaos,
@@ -94,10 +110,12 @@ impl Sim {
             log,
             clock,
             ready,
-            inbox: Arc::default(),
+            inbox: Arc::new(Inbox::that_judges()),
             engine,
             model: Model::new(seed),
+            questions: Questions::default(),
             open: Vec::new(),
+            open_joints: Vec::new(),
             overtaken: Vec::new(),
             calls: 0,
             crashes: 0,
@@ -114,13 +132,15 @@ impl Sim {
     /// One thing happens.
     pub fn step(&mut self) {
         match self.rng.below(100) {
-            0..40 => self.send_new(),
+            0..32 => self.send_new(),
+            32..40 => self.send_joint(),
             40..46 => self.send_again(),
             46..48 => self.send_overtaken(),
             48..70 => self.run_a_loop(),
             70..88 => drop(self.engine.commit_turn()),
             88..93 => self.read_a_scope(),
-            93..96 => self.move_the_clock(),
+            93..94 => self.move_the_clock(),
+            94..96 => self.answer_a_question(),
             96..98 if self.chaos.failures => self.plan_a_failure(),
             98 if self.chaos.crashes => self.crash(),
             _ => self.run_a_loop(),
@@ -131,8 +151,8 @@ impl Sim {
         }
     }
 
-    fn send_new(&mut self) {
-        let scope = self.scopes[self.rng.index(self.scopes.len())].clone();
+    /// Whatever a client may want to append to a scope.
+    fn new_append(&mut self, scope: ScopeName) -> Append {
         let proposals = if self.rng.one_in(4) { 1 + self.rng.index(3) } else { 1 };
         let ops: Vec<Op> = (0..proposals).map(|_| self.op()).collect();
         let expected_head = match self.rng.below(8) {
@@ -146,7 +166,12 @@ impl Sim {
         conditions::decorate(&mut proposals, &mut self.rng);
         let condition = conditions::condition(self.model.head(&scope), &mut self.rng);
         let append = Append::new(scope, AppendId(id), proposals);
-        let append = Append { expected_head, condition, ..append };
+        Append { expected_head, condition, ..append }
+    }
+
+    fn send_new(&mut self) {
+        let scope = self.scopes[self.rng.index(self.scopes.len())].clone();
+        let append = self.new_append(scope);
         if self.rng.one_in(10) {
             // Not known to the model: if anything of it is stored, that is a foreign event.
             return self.send(append.dry_run());
@@ -159,6 +184,35 @@ impl Sim {
         } else {
             self.send(append);
         }
+    }
+
+    /// An append to some scopes in any order.
+    fn send_joint(&mut self) {
+        // Those that ask their clients take no part.
+        let mut left = self.scopes[1..].to_vec();
+        let parts = 1 + self.rng.index(left.len().min(3));
+        let mut appends = Vec::new();
+        for _ in 0..parts {
+            let scope = left.swap_remove(self.rng.index(left.len()));
+            let mut append = self.new_append(scope);
+            // All together within the cap on events.
+            append.proposals.truncate(5 / parts);
+            appends.push(append);
+        }
+        let mut joint = joints::join(appends[0].id, appends);
+        if self.rng.one_in(10) {
+            joint.dry_run = true;
+        } else {
+            self.model.joints.sent(joint.clone());
+        }
+        self.push_joint(joint);
+    }
+
+    fn push_joint(&mut self, joint: JointAppend) {
+        self.calls += 1;
+        self.open_joints.push((self.calls, joint.id));
+        let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
+        self.engine.append_joint(joint, &to, self.calls);
     }
 
     fn op(&mut self) -> Op {
@@ -176,6 +230,12 @@ impl Sim {
 
     /// A client asks again: because it got no answer, or because it does not trust the one it got.
     fn send_again(&mut self) {
+        if self.rng.one_in(3)
+            && let Some(mut joint) = self.model.joints.any_sent(&mut self.rng)
+        {
+            joint.repeated = true;
+            return self.push_joint(joint);
+        }
         if let Some(mut append) = self.model.any_sent(&mut self.rng) {
             append.repeated = true;
             self.send(append);
@@ -210,6 +270,17 @@ impl Sim {
         let back = self.rng.one_in(3);
         let by = self.rng.below(1_000);
         self.clock.set(if back { now.saturating_sub(by) } else { now + by });
+        self.engine.expire_questions();
+    }
+
+    fn answer_a_question(&mut self) {
+        self.questions.collect(&self.engine, &self.inbox);
+        let (open, model) = (&self.open, &self.model);
+        let proposed = |call| {
+            let open = open.iter().find(|(sent, _)| *sent == call);
+            open.and_then(|(_, id)| model.proposals(*id)).unwrap_or_default()
+        };
+        self.questions.step(self.seed, &self.engine, &self.inbox, &mut self.rng, proposed);
     }
 
     fn plan_a_failure(&mut self) {
@@ -261,6 +332,20 @@ impl Sim {
                 false
             }
         });
+        let seed = self.seed;
+        self.open_joints.retain(|(call, id)| match inbox.take(*call) {
+            None => true,
+            Some(Got::Joint(answer)) => {
+                *duplicates += u64::from(answer.duplicate);
+                model.joints.answered(seed, *id, &answer);
+                false
+            }
+            Some(other) => panic!("seed {seed}: a joint append got {other:?}"),
+        });
+    }
+
+    fn all_answered(&self) -> bool {
+        self.open.is_empty() && self.open_joints.is_empty()
     }
 
     /// The log failed: everything that waits must be answered as unknown, and nothing new taken.
@@ -268,7 +353,7 @@ impl Sim {
         let why = self.engine.failed().borrow().clone().unwrap();
         assert!(!why.contains("panicked"), "seed {}: {why}", self.seed);
         self.settle();
-        assert!(self.open.is_empty(), "seed {}: no answer after a failure", self.seed);
+        assert!(self.all_answered(), "seed {}: no answer after a failure", self.seed);
         self.calls += 1;
         let to: Arc<dyn ReplyTo> = Arc::clone(&self.inbox) as _;
         let proposals = vec![Op::Add(9).proposal()];
@@ -286,8 +371,10 @@ impl Sim {
         self.ready.clear();
         self.model.may_forget_refusals();
         self.open.clear();
+        self.open_joints.clear();
         self.overtaken.clear();
-        self.inbox = Arc::default();
+        self.questions.clear();
+        self.inbox = Arc::new(Inbox::that_judges());
         self.log = Arc::new(self.log.crash(self.rng.number()));
         self.engine = open(&self.log, &self.clock, &self.ready);
     }
@@ -298,8 +385,13 @@ impl Sim {
             while let Some(work) = self.ready.any(&mut self.rng) {
                 work.run();
             }
-            if !self.engine.commit_turn() && self.ready.is_empty() {
+            let idle = !self.engine.commit_turn() && self.ready.is_empty();
+            self.questions.collect(&self.engine, &self.inbox);
+            if idle && self.questions.is_empty() {
                 break;
+            }
+            if idle {
+                self.answer_a_question();
             }
         }
         self.collect();
@@ -308,7 +400,7 @@ impl Sim {
     /// Every client asks for every append once more, then the log is held against the model.
     pub fn finish(mut self) -> Report {
         self.settle();
-        assert!(self.open.is_empty(), "seed {}: calls without an answer", self.seed);
+        assert!(self.all_answered(), "seed {}: calls without an answer", self.seed);
         // Planned failures may still come; each ends in a restart, after which everybody asks again.
         for round in 1.. {
             assert!(round < 100, "seed {}: something is never decided", self.seed);
@@ -316,6 +408,12 @@ impl Sim {
                 append.repeated = true;
                 self.send(append);
                 self.settle();
+            }
+            for mut joint in self.model.joints.all_sent() {
+                joint.repeated = true;
+                self.push_joint(joint);
+                self.settle();
+                assert!(self.all_answered(), "seed {}: a joint append hangs", self.seed);
             }
             if self.engine.failed().borrow().is_some() {
                 self.after_a_failure();
@@ -334,6 +432,12 @@ impl Sim {
         let report = self.engine.verify(None, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(report.damage, Vec::<String>::new(), "seed {}", self.seed);
         trace.extend(self.model.trace());
-        Report { crashes: self.crashes, duplicates: self.duplicates, trace: Digest::of(&trace) }
+        Report {
+            crashes: self.crashes,
+            duplicates: self.duplicates,
+            judged: self.model.head(&self.scopes[0]).0,
+            joints: self.model.joints.committed() as u64,
+            trace: Digest::of(&trace),
+        }
     }
 }

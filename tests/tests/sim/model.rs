@@ -1,7 +1,10 @@
 //! What must hold, whatever happened: the oracle of the simulator.
 
 use super::conditions;
-use atomic_store_core::{Answer, Append, AppendId, Event, ExpectedHead, Outcome, ScopeName, Seq};
+use super::joints::Joints;
+use atomic_store_core::{
+    Answer, Append, AppendId, Event, ExpectedHead, Outcome, Proposal, ScopeName, Seq,
+};
 use atomic_store_tests::{Op, Rng, ScriptedState};
 use std::collections::BTreeMap;
 
@@ -9,6 +12,7 @@ use std::collections::BTreeMap;
 pub struct Model {
     seed: u64,
     appends: BTreeMap<AppendId, Known>,
+    pub joints: Joints,
     seen: BTreeMap<ScopeName, Vec<Event>>,
     trace: Vec<u8>,
 }
@@ -23,7 +27,8 @@ struct Known {
 
 impl Model {
     pub fn new(seed: u64) -> Self {
-        Model { seed, appends: BTreeMap::new(), seen: BTreeMap::new(), trace: Vec::new() }
+        let (joints, trace) = (Joints::default(), Vec::new());
+        Model { seed, appends: BTreeMap::new(), joints, seen: BTreeMap::new(), trace }
     }
 
     pub fn sent(&mut self, append: Append) {
@@ -40,9 +45,13 @@ impl Model {
         self.appends.values().map(|known| known.append.clone()).collect()
     }
 
+    pub fn proposals(&self, id: AppendId) -> Option<Vec<Proposal>> {
+        self.appends.get(&id).map(|known| known.append.proposals.clone())
+    }
+
     /// True if every append got a decision.
     pub fn is_decided(&self) -> bool {
-        self.appends.values().all(|known| known.first.is_some())
+        self.appends.values().all(|known| known.first.is_some()) && self.joints.is_decided()
     }
 
     /// The head as far as clients know.
@@ -54,6 +63,7 @@ impl Model {
         for known in self.appends.values_mut() {
             known.forgettable = true;
         }
+        self.joints.may_forget_refusals();
     }
 
     pub fn trace(&self) -> Vec<u8> {
@@ -110,17 +120,22 @@ impl Model {
         }
         let mut state = ScriptedState::default();
         for id in &order {
-            let known =
-                self.appends.get(id).unwrap_or_else(|| panic!("seed {seed}: foreign event"));
-            assert_eq!(known.append.scope, *scope, "seed {seed}");
-            self.check_stored(&mut state, &known.append, &stored[id]);
+            let append = self.appends.get(id).map(|known| known.append.clone());
+            let append = append.or_else(|| self.joints.part(*id, scope));
+            let append = append.unwrap_or_else(|| panic!("seed {seed}: foreign event"));
+            assert_eq!(append.scope, *scope, "seed {seed}");
+            self.check_stored(&mut state, &append, &stored[id]);
             let before = usize::try_from(stored[id][0].seq.0 - 1).unwrap();
-            conditions::check_stored(seed, &known.append, &events[..before]);
+            conditions::check_stored(seed, &append, &events[..before]);
         }
         for (id, known) in &self.appends {
             if known.append.scope == *scope {
                 self.check_told(known, stored.get(id).map_or(&[], Vec::as_slice), events);
             }
+        }
+        for (append, first) in self.joints.told(scope) {
+            let stored = stored.get(&append.id).map_or(&[][..], Vec::as_slice);
+            self.check_told(&Known { append, first, forgettable: false }, stored, events);
         }
     }
 

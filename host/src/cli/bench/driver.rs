@@ -8,7 +8,7 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use atomic_store::engine::{Burst, Engine, ReplyTo, State};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::{Answer, Append, AppendId, Key, Outcome, Seq};
+use atomic_store_core::{Answer, Append, AppendId, JointAnswer, JointOutcome, Key, Outcome, Seq};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -155,6 +155,17 @@ impl ReplyTo for Inbox {
             other => Err(unwanted(other).unwrap_or_default()),
         };
         self.put(call, stored);
+    }
+
+    fn joint(&self, call: u64, answer: JointAnswer) {
+        self.put(
+            call,
+            match answer.outcome {
+                JointOutcome::Committed(_) => Ok(Seq::ZERO),
+                JointOutcome::Refused(part) => Err(part.outcome.word().to_owned()),
+                _ => Err("unknown".to_owned()),
+            },
+        );
     }
 
     fn state(&self, call: u64, state: Result<State, RequestError>) {

@@ -1,0 +1,231 @@
+//! From a verdict to what is stored: records, index rows, and what to remember.
+
+use super::committer::Plan;
+use super::scope_loop::Loaded;
+use super::shared::Shared;
+use crate::log::{Decision, IndexRow, ScopeRow, topics};
+use crate::validator::{Acceptance, Verdict};
+use atomic_store_core::record::{Body, BodyIn, KeyIn, Record, RecordView};
+use atomic_store_core::{
+    Append, Committed, Digest, Fault, FaultKind, Key, Outcome, Place, Position, Proposal, Seq,
+};
+
+/// An append, decided.
+pub(crate) struct Decided {
+    pub(crate) records: Vec<Record>,
+    pub(crate) index: Vec<IndexRow>,
+    pub(crate) decision: Decision,
+    pub(crate) plan: Plan,
+    pub(crate) host_ms: u64,
+}
+
+/// When the validator folds what it accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    /// At once.
+    Now,
+    /// Once other scopes have accepted, too.
+    Later,
+}
+
+impl Decided {
+    /// True if all was accepted, though perhaps nothing is to be stored.
+    pub(crate) fn accepts(&self) -> bool {
+        let outcome = match &self.plan {
+            Plan::Stored { .. } => return true,
+            Plan::Outcome(outcome) => outcome,
+            Plan::Earlier { .. } | Plan::Conflict { .. } => return false,
+        };
+        matches!(outcome, Outcome::Committed(_) | Outcome::Noop { .. })
+    }
+
+    /// Nothing new to store or remember; `plan` says how to answer.
+    pub(crate) fn answer(decision: Decision, plan: Plan, host_ms: u64) -> Self {
+        Decided { records: Vec::new(), index: Vec::new(), decision, plan, host_ms }
+    }
+}
+
+impl Loaded {
+    /// Asks the validator, makes records of what it accepted, and lets it fold them, unless that is to
+    /// wait until others have accepted, too. Nothing is handed on before the fold has returned, so a
+    /// fault costs this append only.
+    pub(crate) fn judge(
+        &mut self,
+        shared: &Shared,
+        row: &ScopeRow,
+        append: &Append,
+        host_ms: u64,
+        fold: Fold,
+    ) -> Result<Decided, Fault> {
+        let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
+            return Err(bad_output("there is no instance"));
+        };
+        let acceptances = match instance.validate(&append.proposals, host_ms)? {
+            Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
+            Verdict::Accepted(acceptances) => acceptances,
+        };
+        if acceptances.len() != append.proposals.len() {
+            return Err(bad_output("it did not answer with one acceptance for each proposal"));
+        }
+        let by = (ruling.binding.validator, ruling.binding.seq);
+        let end = End { head: self.head, hash: self.hash };
+        let (decided, bodies) = end.record(shared, row, append, &acceptances, host_ms, by)?;
+        if fold == Fold::Now && !bodies.is_empty() {
+            instance.apply(&bodies)?;
+        }
+        Ok(decided)
+    }
+
+    /// Lets the validator fold what it accepted before.
+    pub(crate) fn fold_records(&mut self, records: &[Record]) -> Result<(), Fault> {
+        let Some(instance) = &mut self.instance else { return Ok(()) };
+        let bodies = records.iter().map(|record| {
+            let view = RecordView::parse(record.as_bytes());
+            view.and_then(|view| view.decode()).map_err(|error| bad_output(error.to_string()))
+        });
+        let bodies = bodies.collect::<Result<Vec<_>, _>>()?;
+        if bodies.is_empty() { Ok(()) } else { instance.apply(&bodies) }
+    }
+
+    /// Makes records of proposals that were accepted by somebody else than the instance.
+    pub(crate) fn record_all(
+        &self,
+        shared: &Shared,
+        row: &ScopeRow,
+        append: &Append,
+        acceptances: &[Acceptance],
+        host_ms: u64,
+        by: (Digest, Seq),
+    ) -> Result<Decided, Fault> {
+        let end = End { head: self.head, hash: self.hash };
+        Ok(end.record(shared, row, append, acceptances, host_ms, by)?.0)
+    }
+}
+
+/// The last event of a scope.
+struct End {
+    head: Seq,
+    hash: Digest,
+}
+
+impl End {
+    /// The accepted events as records after this one, and in the form in which they are folded; in that
+    /// form there are none for a dry run.
+    fn record<'a>(
+        &self,
+        shared: &Shared,
+        row: &ScopeRow,
+        append: &'a Append,
+        acceptances: &'a [Acceptance],
+        host_ms: u64,
+        (validator, binding): (Digest, Seq),
+    ) -> Result<(Decided, Vec<BodyIn<'a>>), Fault> {
+        let events = accepted(&append.proposals, acceptances);
+        if events.len() > shared.limits.append_events_max {
+            return Err(bad_output("it wants more events stored than one append may hold"));
+        }
+        let mut bodies = Vec::with_capacity(events.len());
+        let mut records = Vec::with_capacity(events.len());
+        let mut index = Vec::new();
+        let mut hash = self.hash;
+        for (n, (event, caller_ms)) in events.into_iter().enumerate() {
+            let seq = self.head.plus(n as u64 + 1);
+            let body = Body {
+                seq,
+                kind: event.kind.as_str(),
+                content_type: event.content_type.clone(),
+                payload: event.payload.as_slice(),
+                keys: event.keys.as_slice(),
+                triggers: event.triggers.as_slice(),
+                metadata: event.metadata.as_slice(),
+                caller_ms,
+                host_ms,
+                append_id: append.id,
+                validator,
+                binding,
+            };
+            let record =
+                Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
+            hash = record.hash();
+            records.push(record);
+            topics(&event.keys, &event.triggers, |topic| {
+                index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
+            });
+            bodies.push(as_folded(body));
+        }
+        let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
+        if records.is_empty() {
+            return Ok((nothing(Outcome::Noop { reason }, host_ms), Vec::new()));
+        }
+        let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
+        let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
+        if append.dry_run {
+            // Where it would stand in the order of all scopes nobody knows.
+            let place = |seq| Place { seq, position: Position(0) };
+            let (first, last) = (place(first), place(last));
+            let committed = Committed { first, last, hash, reason, meta };
+            return Ok((nothing(Outcome::Committed(committed), host_ms), Vec::new()));
+        }
+        let decision =
+            Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
+        let plan = Plan::Stored { reason, meta };
+        Ok((Decided { records, index, decision, plan, host_ms }, bodies))
+    }
+}
+
+/// The events to store: the proposals, or what the validator put in their place.
+fn accepted<'a>(
+    proposals: &'a [Proposal],
+    acceptances: &'a [Acceptance],
+) -> Vec<(&'a Proposal, Option<u64>)> {
+    let mut events = Vec::with_capacity(proposals.len());
+    for (proposal, acceptance) in proposals.iter().zip(acceptances) {
+        match &acceptance.instead {
+            None => events.push((proposal, proposal.caller_ms)),
+            Some(instead) => {
+                events.extend(instead.iter().map(|event| (event, proposal.caller_ms)));
+            }
+        }
+    }
+    events
+}
+
+/// The form in which a validator folds an event; the same as when it is replayed from the log.
+fn as_folded<'a>(body: Body<'a, &'a [Key], &'a [(String, String)]>) -> BodyIn<'a> {
+    let keys = |keys: &'a [Key]| keys.iter().map(|k| KeyIn { kind: &k.kind, id: &k.id }).collect();
+    Body {
+        seq: body.seq,
+        kind: body.kind,
+        content_type: body.content_type,
+        payload: body.payload,
+        keys: keys(body.keys),
+        triggers: keys(body.triggers),
+        metadata: body
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        caller_ms: body.caller_ms,
+        host_ms: body.host_ms,
+        append_id: body.append_id,
+        validator: body.validator,
+        binding: body.binding,
+    }
+}
+
+pub(crate) fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
+    let decision = Decision::Nothing(outcome.clone());
+    let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
+    Decided { records, index, decision, plan, host_ms }
+}
+
+pub(crate) fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {
+    match fault.kind {
+        FaultKind::Timeout => Outcome::TimedOut { after_ms: shared.limits.call_ms_max },
+        _ => Outcome::Faulted(fault),
+    }
+}
+
+fn bad_output(detail: impl Into<String>) -> Fault {
+    Fault { kind: FaultKind::BadOutput, detail: detail.into() }
+}

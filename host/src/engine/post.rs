@@ -1,0 +1,45 @@
+//! Letters on their way to the mailbox of a scope, which is started or found again for them.
+
+use super::handle::LEAVING_MAX;
+use super::mailbox::{Letter, MAILBOX_FULL, Refused, Work};
+use super::shared::Shared;
+use atomic_store_core::{Outcome, Overload, ScopeName};
+use std::sync::Arc;
+
+impl Shared {
+    /// Puts a letter into the mailbox of a scope, or answers it. Returns the loop if it was idle and
+    /// must be woken.
+    pub(crate) fn send(self: &Arc<Self>, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
+        loop {
+            if self.live.count() >= self.limits.instances_max && !self.make_room(scope) {
+                letter.give_up(self, Outcome::Overloaded(Overload::Instances));
+                return None;
+            }
+            let cell = self.live.get_or_start(scope);
+            match cell.send(self, letter) {
+                Ok(work) => return work,
+                Err(Refused::Full(letter)) => {
+                    letter.give_up(self, MAILBOX_FULL);
+                    return None;
+                }
+                Err(Refused::Closed(back)) => {
+                    // It is evicted but still listed; after this its successor gets the letter.
+                    self.live.remove(&cell);
+                    letter = back;
+                }
+            }
+        }
+    }
+
+    /// Asks cold scopes to leave when a new one would be too many. False if too many have not left
+    /// yet.
+    fn make_room(self: &Arc<Self>, scope: &ScopeName) -> bool {
+        if self.live.contains(scope) {
+            return true;
+        }
+        self.live.ask_cold_to_leave(self);
+        // Asked also when this one is refused: whoever declined before, because it had something on
+        // its way to the disk, may be able to leave now.
+        self.live.count() < self.limits.instances_max + LEAVING_MAX
+    }
+}
