@@ -42,6 +42,7 @@ mod error;
 mod feed;
 mod ids;
 mod options;
+mod rejections;
 mod scopes;
 mod selection;
 mod shared;

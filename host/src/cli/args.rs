@@ -3,7 +3,7 @@
 use super::{
     append, bench, completions, conflicts, exit, import, query, read, scope, serve, status, tail,
 };
-use super::{transfer, validator, verify};
+use super::{rejections, transfer, validator, verify};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Validator(validator::ValidatorArgs),
     Query(query::Query),
     Conflicts(conflicts::Conflicts),
+    Rejections(rejections::Rejections),
     Status(status::Status),
     Import(import::Import),
     Export(transfer::Export),

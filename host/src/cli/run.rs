@@ -7,7 +7,7 @@ use super::output::{Out, plain_json};
 use super::{
     append, bench, completions, conflicts, import, query, read, scope, serve, status, tail,
 };
-use super::{text, transfer, validator, verify};
+use super::{rejections, text, transfer, validator, verify};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -59,6 +59,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Validator(args) => block_on(validator::run(&global, args, out)),
         Command::Query(args) => block_on(query::run(&global, args, out)),
         Command::Conflicts(args) => block_on(conflicts::run(&global, args, out)),
+        Command::Rejections(args) => block_on(rejections::run(&global, args, out)),
         Command::Status(_) => block_on(status::run(&global, out)),
         Command::Import(args) => block_on(import::run(&global, args, out)),
         Command::Export(args) => block_on(transfer::run_export(&global, args, out)),

@@ -20,6 +20,7 @@ mod park;
 mod pending;
 mod pool;
 mod registry;
+mod rejected;
 mod repeats;
 mod reply;
 mod restore;

@@ -9,6 +9,7 @@ use super::conflict::Recent;
 use super::mailbox::Cell;
 use super::pending::Pending;
 use super::registry::Ruling;
+use super::rejected;
 use super::reply::{ReplyTo, State};
 use super::shared::Shared;
 use crate::log::{Decision, IndexRow, ScopeRow, Snapshot, Unit, topics};
@@ -94,6 +95,8 @@ impl ScopeLoop {
         }
         let (at, bytes_before) = self.advance(&append, &decided);
         let forgotten = append.dry_run || matches!(decided.plan, Plan::Earlier { .. });
+        let (row, loaded) = (&self.row, self.loaded.as_ref());
+        let rejection = rejected::entry(shared, row, loaded, &append, &decided.plan);
         let unit = Unit {
             scope: Arc::clone(&self.row),
             at,
@@ -104,6 +107,7 @@ impl ScopeLoop {
             snapshot: None,
             module: None,
             change: None,
+            rejection,
             host_ms: shared.clock.now_ms(),
         };
         self.handed += 1;
