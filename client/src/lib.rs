@@ -44,6 +44,7 @@ mod ids;
 mod judged;
 mod options;
 mod past;
+mod rejections;
 mod retry;
 mod scopes;
 mod selection;

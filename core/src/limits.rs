@@ -134,6 +134,10 @@ pub struct Limits {
     pub snapshot_bytes_max: usize,
     /// Events after which a scope's snapshot is renewed. Default 10,000.
     pub snapshot_events: u64,
+    /// Entries of the journal of rejections kept of one scope, at least 1. Default 1,000.
+    pub rejections_scope_max: usize,
+    /// Entries of the journal of rejections kept in all, at least 1. Default 100,000.
+    pub rejections_max: usize,
     /// Milliseconds a decided append id is remembered. Default one day.
     pub append_id_ms: u64,
     /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
@@ -192,6 +196,8 @@ impl Default for Limits {
             bindings_max: 1_000,
             config_bytes_max: 4 * KIB,
             sealed_scopes_max: 10_000,
+            rejections_scope_max: 1_000,
+            rejections_max: 100_000,
             restore_records_max: 10_000,
             restore_bytes_max: 4 * MIB,
             call_fuel_max: 1_000_000_000,

@@ -178,7 +178,7 @@ fn by_name(caller: &Caller, name: &str) -> Value {
     caller.engine.query(&scope(SCOPE), "get".to_owned(), args, &(Arc::clone(&inbox) as _), call);
     match inbox.wait_for(call) {
         Got::State(state) => serde_json::from_slice(&state.unwrap().answer.unwrap()).unwrap(),
-        other @ Got::Answer(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

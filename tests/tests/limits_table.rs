@@ -10,6 +10,7 @@ const VALUES: &str = "tests/tests/limits_values.rs";
 const ENGINE: &str = "tests/tests/limits_engine.rs";
 const SCOPES: &str = "tests/tests/engine_scopes.rs";
 const PAST: &str = "tests/tests/past.rs";
+const REJECTIONS: &str = "tests/tests/rejections.rs";
 const CONDITIONS: &str = "tests/tests/conditions.rs";
 const JOINT: &str = "tests/tests/joint_appends.rs";
 const ORIGINATOR: &str = "tests/tests/originator.rs";
@@ -83,6 +84,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
+    ("rejections_scope_max", REJECTIONS, "the_journal_keeps_its_number_of_a_scope_and_in_all"),
+    ("rejections_max", REJECTIONS, "the_journal_keeps_its_number_of_a_scope_and_in_all"),
     ("sealed_scopes_max", SCOPES, "sealed_scopes_have_their_number"),
     ("restore_records_max", VALUES, PURE),
     ("restore_records_max", SCOPES, "a_part_of_a_restore_has_its_caps"),

@@ -8,7 +8,7 @@ use super::{
     append, append_joint, bench, completions, conflicts, import, query, read, scope, serve, status,
     tail,
 };
-use super::{text, transfer, validator, verify, what_if};
+use super::{rejections, text, transfer, validator, verify, what_if};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -62,6 +62,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Query(args) => block_on(query::run(&global, args, out)),
         Command::WhatIf(args) => block_on(what_if::run(&global, args, out)),
         Command::Conflicts(args) => block_on(conflicts::run(&global, args, out)),
+        Command::Rejections(args) => block_on(rejections::run(&global, args, out)),
         Command::Status(_) => block_on(status::run(&global, out)),
         Command::Import(args) => block_on(import::run(&global, args, out)),
         Command::Export(args) => block_on(transfer::run_export(&global, args, out)),

@@ -25,6 +25,7 @@ mod pending;
 mod pool;
 mod post;
 mod registry;
+mod rejected;
 mod repeats;
 mod reply;
 mod restore;

@@ -312,6 +312,14 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::DeleteScope { scope, head } => {
             engine.delete_scope(&scope, head).map(|events| Reply::Deleted { events })
         }
+        Request::ReadRejections { scope, after, limit } => {
+            let page = engine.rejections(scope.as_ref(), after, limit);
+            page.map(Reply::Rejections).map_err(|why| failed(&why))
+        }
+        Request::CountRejections { scope } => {
+            let counts = engine.count_rejections(scope.as_ref());
+            counts.map(Reply::RejectionCounts).map_err(|why| failed(&why))
+        }
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());
