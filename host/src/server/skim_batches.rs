@@ -7,7 +7,7 @@ use atomic_store_core::{Invalid, Limits};
 use serde::Deserialize;
 
 /// The number of `Request::WhatIf` among the requests.
-const WHAT_IF: u32 = 17;
+const WHAT_IF: u32 = 19;
 
 /// The call, and which list is too long. Nothing for other requests and for what is fine.
 ///
