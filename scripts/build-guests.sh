@@ -29,7 +29,7 @@ fi
 readonly target=wasm32-unknown-unknown
 readonly out=target/guests
 readonly build=target/guests-build
-readonly guests=(auction door ledger)
+readonly guests=(auction door ledger seats)
 readonly debian_packages=(rustc-web cargo-web rust-web-src rust-web-llvm lld-22)
 
 say() { printf 'guests: %s\n' "$*" >&2; }

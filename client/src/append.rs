@@ -30,7 +30,7 @@ impl Client {
             let outcome = Outcome::Unknown { why };
             Reply::Answer(Answer { outcome, duplicate: false })
         };
-        match self.decide(Request::Append(append), unknown).await? {
+        match self.until_answered(Request::Append(append), unknown).await? {
             Reply::Answer(answer) => Ok(answer),
             other => Err(unexpected(&other)),
         }
@@ -49,14 +49,14 @@ impl Client {
             let outcome = JointOutcome::Refused(PartOutcome { scope, outcome });
             Reply::Joint(JointAnswer { outcome, duplicate: false })
         };
-        match self.decide(Request::AppendJoint(append), unknown).await? {
+        match self.until_answered(Request::AppendJoint(append), unknown).await? {
             Reply::Joint(answer) => Ok(answer),
             other => Err(unexpected(&other)),
         }
     }
 
     /// Sends an append until it is decided, or may be and nobody can tell.
-    async fn decide(
+    async fn until_answered(
         &self,
         mut request: Request,
         unknown: impl Fn(String) -> Reply,

@@ -408,6 +408,7 @@ fn goes_on(reply: &Reply) -> bool {
         reply,
         Reply::Events(_)
             | Reply::Progress { .. }
+            | Reply::State { .. }
             | Reply::Scanned { .. }
             | Reply::Replaying { .. }
             | Reply::Skipped { .. }

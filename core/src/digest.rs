@@ -21,6 +21,17 @@ impl Digest {
         Digest(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The digest of several parts: of each one its length as eight bytes, little endian, then its bytes.
+    #[must_use]
+    pub fn of_parts<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
     /// The first twelve digits: enough for people to tell digests apart.
     #[must_use]
     pub fn short(&self) -> String {

@@ -84,6 +84,8 @@ pub struct Limits {
     pub page_events_max: usize,
     /// Bytes of one page of a read, once it holds one event. Default 1 MiB.
     pub page_bytes_max: usize,
+    /// Batches of one what-if; together they are no more events and bytes than one append. Default 100.
+    pub what_if_batches_max: usize,
     /// Keys, and likewise kinds of keys, kinds and triggers, of a filter. Default 64.
     pub filter_max: usize,
     /// Keys whose history one read may replay, and triggers that may fire in it. Default 10,000.
@@ -132,6 +134,10 @@ pub struct Limits {
     pub snapshot_bytes_max: usize,
     /// Events after which a scope's snapshot is renewed. Default 10,000.
     pub snapshot_events: u64,
+    /// Entries of the journal of rejections kept of one scope, at least 1. Default 1,000.
+    pub rejections_scope_max: usize,
+    /// Entries of the journal of rejections kept in all, at least 1. Default 100,000.
+    pub rejections_max: usize,
     /// Milliseconds a decided append id is remembered. Default one day.
     pub append_id_ms: u64,
     /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
@@ -182,6 +188,7 @@ impl Default for Limits {
             slow_reader_ms_max: 10_000,
             page_events_max: 1_000,
             page_bytes_max: MIB,
+            what_if_batches_max: 100,
             filter_max: 64,
             replay_keys_max: 10_000,
             component_bytes_max: 32 * MIB,
@@ -189,6 +196,8 @@ impl Default for Limits {
             bindings_max: 1_000,
             config_bytes_max: 4 * KIB,
             sealed_scopes_max: 10_000,
+            rejections_scope_max: 1_000,
+            rejections_max: 100_000,
             restore_records_max: 10_000,
             restore_bytes_max: 4 * MIB,
             call_fuel_max: 1_000_000_000,
@@ -297,6 +306,30 @@ impl Limits {
     fn check_together(&self, (events, bytes): (usize, usize)) -> Result<(), Invalid> {
         cap("proposals", "proposals", events, self.append_events_max)?;
         cap("proposals", "bytes in all", bytes, self.append_bytes_max)
+    }
+
+    /// Checks what a what-if would append.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first field that breaks a rule.
+    pub fn check_what_if(
+        &self,
+        scope: &ScopeName,
+        batches: &[Vec<Proposal>],
+    ) -> Result<(), Invalid> {
+        if scope.is_reserved() {
+            return Err(Invalid::new("scope", "names with a leading $ belong to the store"));
+        }
+        if batches.is_empty() || batches.iter().any(Vec::is_empty) {
+            let why = "a what-if needs at least one batch, and each batch at least one proposal";
+            return Err(Invalid::new("batches", why));
+        }
+        cap("batches", "batches", batches.len(), self.what_if_batches_max)?;
+        let proposals = || batches.iter().flatten();
+        cap("batches", "proposals in all", proposals().count(), self.append_events_max)?;
+        proposals().try_for_each(|proposal| self.check_proposal(proposal))?;
+        let bytes = proposals().map(Proposal::size).sum();
+        cap("batches", "bytes in all", bytes, self.append_bytes_max)
     }
 
     /// Checks what an append insists on.

@@ -22,7 +22,7 @@ pub enum Outcome {
     Committed(Committed),
     /// Accepted, and by the validator's decision there was nothing to store.
     Noop {
-        /// Why, if the validator said so.
+        /// Why, if the validator said so; of several proposals, the first reason.
         reason: Option<String>,
     },
     /// The validator refused it.
@@ -92,9 +92,11 @@ pub struct Committed {
     pub last: Place,
     /// The chain's hash at `last`.
     pub hash: Digest,
-    /// What the validator had to say about it.
+    /// What the validator had to say about it; of several proposals, about the first that it said
+    /// anything about.
     pub reason: Option<String>,
-    /// Data from the validator to the caller; not part of any event (Atomic Store A19).
+    /// Data from the validator to the caller; not part of any event (Atomic Store A19). Of several
+    /// proposals, those of the first that came with any.
     #[serde(with = "serde_bytes")]
     pub meta: Option<Vec<u8>>,
 }

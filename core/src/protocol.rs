@@ -1,7 +1,7 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `ReadRejections` and `Verify` get several, the
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
 //! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
@@ -188,8 +188,8 @@ pub enum Request {
         /// At most so many states.
         limit: u64,
     },
-    /// Judges batches one after the other on a copy of the state, as if each accepted one had been
-    /// stored. Nothing is. Reply: `WhatIf`.
+    /// Judges batches one after the other on a copy of the state of the last durable event, as if each
+    /// accepted one had been stored. Nothing is. A fault is the last step. Reply: `WhatIf`.
     WhatIf {
         /// The scope.
         scope: ScopeName,
@@ -198,7 +198,8 @@ pub enum Request {
         /// A question about the state after each: its name and its arguments.
         query: Option<(String, serde_bytes::ByteBuf)>,
     },
-    /// The journal of rejections, oldest first. Replies: `Rejections`, then `Done`.
+    /// A page of the journal of rejections, oldest first. Reply: `Rejections`; the next page is asked
+    /// for with the number of the last entry, and an empty one is the end.
     ReadRejections {
         /// Of one scope, or of all.
         scope: Option<ScopeName>,
@@ -341,7 +342,7 @@ pub enum Reply {
     Joint(JointAnswer),
     /// Asks the client to judge its own append, under the number of that call; see `Judge`.
     Question(Question),
-    /// To `WhatIf`: a step for each batch, in order.
+    /// To `WhatIf`: a step for each batch, in order; none after a fault.
     WhatIf(Vec<Step>),
     /// A page of the journal of rejections.
     Rejections(Vec<Rejection>),

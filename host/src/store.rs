@@ -49,6 +49,7 @@ impl Store {
         let clock = Arc::new(SystemClock);
         let (log, loader) = (Arc::new(log), Arc::new(loader));
         let engine = Engine::open(log, loader, clock, limits, Drive::for_this_machine())?;
+        engine.keep_rejected_payloads(options.keep_rejected_payloads);
         Ok(Store { engine, report })
     }
 

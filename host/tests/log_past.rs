@@ -95,6 +95,7 @@ fn stage(log: &dyn EventLog, from: &ScopeRow, records: &[Vec<u8>], part: usize) 
             snapshot: None,
             module: None,
             change: Some(Box::new(Change::Stage)),
+            rejection: None,
             host_ms: NOW,
             records,
         };

@@ -5,6 +5,7 @@
 mod caller;
 mod clock;
 mod disk;
+mod entity;
 mod hands;
 mod inbox;
 mod memory;
@@ -17,6 +18,7 @@ mod wat_rules;
 pub use caller::{Caller, append_to, scope};
 pub use clock::JumpingClock;
 pub use disk::Disk;
+pub use entity::{ENTITY, EntityLoader, EntityState, OTHER_ENTITY, entity_fold};
 pub use hands::Hands;
 pub use inbox::{Got, Inbox};
 pub use memory::Memory;

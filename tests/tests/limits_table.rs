@@ -9,6 +9,8 @@ use std::path::Path;
 const VALUES: &str = "tests/tests/limits_values.rs";
 const ENGINE: &str = "tests/tests/limits_engine.rs";
 const SCOPES: &str = "tests/tests/engine_scopes.rs";
+const PAST: &str = "tests/tests/past.rs";
+const REJECTIONS: &str = "tests/tests/rejections.rs";
 const CONDITIONS: &str = "tests/tests/conditions.rs";
 const JOINT: &str = "tests/tests/joint_appends.rs";
 const ORIGINATOR: &str = "tests/tests/originator_edges.rs";
@@ -71,6 +73,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("page_bytes_max", SESSION, "a_page_holds_its_bytes_and_at_least_one_event"),
     ("page_bytes_max", CONDITIONS, "conflicts_in_an_answer_have_their_bytes_and_at_least_one_event"),
     ("page_bytes_max", CONTRACT, "history_is_read_page_by_page"),
+    ("what_if_batches_max", VALUES, PURE),
+    ("what_if_batches_max", PAST, "a_what_if_has_its_caps"),
     ("filter_max", VALUES, PURE),
     ("filter_max", READING, "a_filter_at_its_caps_is_served_and_one_more_is_refused_by_name"),
     ("replay_keys_max", READING, "a_replay_has_its_number_of_keys_and_of_triggers"),
@@ -80,6 +84,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
+    ("rejections_scope_max", REJECTIONS, "the_journal_keeps_its_number_of_a_scope_and_in_all"),
+    ("rejections_max", REJECTIONS, "the_journal_keeps_its_number_of_a_scope_and_in_all"),
     ("sealed_scopes_max", SCOPES, "sealed_scopes_have_their_number"),
     ("restore_records_max", VALUES, PURE),
     ("restore_records_max", SCOPES, "a_part_of_a_restore_has_its_caps"),

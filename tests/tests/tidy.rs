@@ -88,6 +88,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("examples/auction", &["atomic-store-guest"]),
     ("examples/door", &["atomic-store-guest"]),
     ("examples/ledger", &["atomic-store-guest"]),
+    ("examples/seats", &["atomic-store-guest"]),
     ("tests", &["atomic-store", "atomic-store-core", "atomic-store-client"]),
 ];
 

@@ -6,6 +6,8 @@
 mod atomic_store_walk;
 #[path = "../examples/eventsourced.rs"]
 mod eventsourced_walk;
+#[path = "../examples/eventsrc.rs"]
+mod eventsrc_walk;
 
 use atomic_store_tests::guest;
 use std::path::Path;
@@ -52,5 +54,24 @@ fn the_walk_through_eventsourced() {
 [door] a door does not "blah"
 [processor] event = foo (1)
 "#
+    );
+}
+
+#[test]
+fn the_walk_through_eventsrc() {
+    let out = printed(|store, out| eventsrc_walk::run(store, out));
+    assert_eq!(
+        out,
+        "after event 0: []
+Success(1, retries 0)
+Success(2, retries 0)
+after event 2: [fred <fred@example.com>, wilma <wilma@example.com>]
+Reject(fred is there already)
+Success(3, retries 0)
+Reject(there is no fred)
+after event 3: [wilma <wilma@example.com>]
+after event 2: [fred <fred@example.com>, wilma <wilma@example.com>]
+after event 1: [fred <fred@example.com>]
+"
     );
 }

@@ -36,7 +36,7 @@ pub fn accept() -> Acceptance {
 }
 
 /// Yes, but store these events instead: a command becomes its effects. None at all is allowed:
-/// then nothing is stored.
+/// then nothing is stored, and the outcome is a noop. `examples/seats` does both.
 ///
 /// ```
 /// # use atomic_store_guest::{accept_instead, NewEvent};
@@ -62,14 +62,15 @@ pub fn reject(code: impl Into<String>, message: impl Into<String>) -> Rejection 
 }
 
 impl Acceptance {
-    /// Adds a sentence for the caller.
+    /// Adds a sentence for the caller. Of a batch the caller gets the first one.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Acceptance {
         self.reason = Some(shorten(reason.into()));
         self
     }
 
-    /// Adds data for the caller, at most 64 KiB. It is not stored.
+    /// Adds data for the caller, at most 64 KiB. It is not stored. Of a batch the caller gets the first
+    /// one; of a command that stores nothing, none.
     #[must_use]
     pub fn meta(mut self, meta: impl Into<Vec<u8>>) -> Acceptance {
         self.meta = Some(meta.into());

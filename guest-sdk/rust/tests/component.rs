@@ -34,7 +34,7 @@ fn names(wasm: &[u8]) -> (Vec<String>, Vec<String>) {
 #[test]
 fn the_examples_are_components_of_the_contract_and_import_nothing_else() {
     build();
-    for guest in ["auction", "door"] {
+    for guest in ["auction", "door", "seats"] {
         let path = root().join(format!("target/guests/{guest}.wasm"));
         let module = std::fs::read(&path).expect("the script has built it");
         let component = ComponentEncoder::default()

@@ -4,7 +4,7 @@ use super::{
     append, append_joint, bench, completions, conflicts, exit, import, query, read, scope, serve,
     status, tail,
 };
-use super::{transfer, validator, verify};
+use super::{rejections, transfer, validator, verify, what_if};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,7 +51,9 @@ pub(crate) enum Command {
     Scope(scope::ScopeArgs),
     Validator(validator::ValidatorArgs),
     Query(query::Query),
+    WhatIf(what_if::WhatIf),
     Conflicts(conflicts::Conflicts),
+    Rejections(rejections::Rejections),
     Status(status::Status),
     Import(import::Import),
     Export(transfer::Export),

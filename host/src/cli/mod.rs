@@ -18,6 +18,7 @@ mod moment;
 mod output;
 mod query;
 mod read;
+mod rejections;
 mod run;
 mod scope;
 mod select;
@@ -28,5 +29,6 @@ mod text;
 mod transfer;
 mod validator;
 mod verify;
+mod what_if;
 
 pub(crate) use run::main;

@@ -8,7 +8,7 @@ use super::{
     append, append_joint, bench, completions, conflicts, import, query, read, scope, serve, status,
     tail,
 };
-use super::{text, transfer, validator, verify};
+use super::{rejections, text, transfer, validator, verify, what_if};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -60,7 +60,9 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Scope(args) => block_on(scope::run(&global, args, out)),
         Command::Validator(args) => block_on(validator::run(&global, args, out)),
         Command::Query(args) => block_on(query::run(&global, args, out)),
+        Command::WhatIf(args) => block_on(what_if::run(&global, args, out)),
         Command::Conflicts(args) => block_on(conflicts::run(&global, args, out)),
+        Command::Rejections(args) => block_on(rejections::run(&global, args, out)),
         Command::Status(_) => block_on(status::run(&global, out)),
         Command::Import(args) => block_on(import::run(&global, args, out)),
         Command::Export(args) => block_on(transfer::run_export(&global, args, out)),

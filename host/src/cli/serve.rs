@@ -36,6 +36,9 @@ pub(crate) struct Serve {
     /// Open a store although its journal lost acknowledged events, and go on without them
     #[arg(long)]
     accept_loss: bool,
+    /// Keep what was proposed in the journal of rejections, not only its hash
+    #[arg(long)]
+    keep_rejected_payloads: bool,
     /// Memory for the cache of blocks, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
     cache: u64,
@@ -73,6 +76,7 @@ async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failur
     let data = data(global);
     let mut options = StoreOptions::new(&data);
     options.accept_loss = args.accept_loss;
+    options.keep_rejected_payloads = args.keep_rejected_payloads;
     options.cache_bytes = args.cache * 1024 * 1024;
     let store = connect::open_patiently(options).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));

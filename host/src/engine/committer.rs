@@ -198,6 +198,7 @@ impl Unit {
             snapshot: None,
             module: None,
             change: None,
+            rejection: None,
             host_ms: 0,
         }
     }

@@ -220,7 +220,9 @@ impl Joint {
                 let remembered = remember(JointDecision::Refused { scope: scope.clone(), why });
                 // Behind what all the scopes have handed over, so that this is durable when the
                 // answer leaves.
-                let (unit, plan) = bodies[0].hand_over(shared, *decided, remembered);
+                let rejection = bodies[at].rejection(shared, &self.appends[at], &decided);
+                let (mut unit, plan) = bodies[0].hand_over(shared, *decided, remembered);
+                unit.rejection = rejection;
                 units.push((Arc::clone(&self.held[0]), unit));
                 JointPlan::Refused(scope, plan)
             }

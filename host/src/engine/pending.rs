@@ -16,6 +16,8 @@ pub(crate) struct Pending {
     log: Arc<dyn EventLog>,
     row: Arc<ScopeRow>,
     head: AtomicU64,
+    /// How far the log is looked at; for the past, not to its end.
+    through: AtomicU64,
     units: Mutex<VecDeque<PendingUnit>>,
     /// What went wrong when a guest looked back. Its fault is then not its own.
     failure: Mutex<Option<ReadError>>,
@@ -33,7 +35,19 @@ struct PendingUnit {
 impl Pending {
     pub(crate) fn new(log: Arc<dyn EventLog>, row: Arc<ScopeRow>, head: Seq) -> Self {
         let (units, failure) = (Mutex::default(), Mutex::default());
-        Pending { log, row, head: AtomicU64::new(head.0), units, failure }
+        let (head, through) = (AtomicU64::new(head.0), AtomicU64::new(u64::MAX));
+        Pending { log, row, head, through, units, failure }
+    }
+
+    /// The scope as it was after an event: nothing that came later is seen.
+    pub(crate) fn past(log: Arc<dyn EventLog>, row: Arc<ScopeRow>, at: Seq) -> Self {
+        Pending { through: AtomicU64::new(at.0), ..Pending::new(log, row, at) }
+    }
+
+    /// The past goes on by events of the log.
+    pub(crate) fn go_on(&self, to: Seq) {
+        self.through.store(to.0, Ordering::Release);
+        self.head.store(to.0, Ordering::Release);
     }
 
     fn units(&self) -> MutexGuard<'_, VecDeque<PendingUnit>> {
@@ -135,7 +149,8 @@ impl Pending {
         each: &mut dyn FnMut(RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let mut stopped = false;
-        self.log.read(&self.row, walk, Seq::MAX, &mut |view| {
+        let through = Seq(self.through.load(Ordering::Acquire));
+        self.log.read(&self.row, walk, through, &mut |view| {
             let flow = each(view);
             stopped = flow.is_break();
             flow

@@ -11,13 +11,14 @@ use super::mailbox::{Cell, Submitted};
 use super::originator::{Asking, Ending};
 use super::pending::Pending;
 use super::registry::Ruling;
+use super::rejected;
 use super::reply::State;
 use super::shared::Shared;
 use crate::log::{Decision, ScopeRow, Snapshot, Unit};
 use crate::validator::Validator;
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Append, AppendId, Digest, ExpectedHead, Fault, Outcome, ScopeId, ScopeName, Seq,
+    Append, AppendId, Digest, ExpectedHead, Fault, Outcome, Rejection, ScopeId, ScopeName, Seq,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -117,9 +118,21 @@ impl ScopeLoop {
         }
         let forgotten = append.dry_run || matches!(decided.plan, Plan::Earlier { .. });
         let remember = (!forgotten).then(|| (append.id, decided.decision.clone()));
-        let (unit, plan) = self.hand_over(shared, decided, remember);
+        let rejection = self.rejection(shared, &append, &decided);
+        let (mut unit, plan) = self.hand_over(shared, decided, remember);
+        unit.rejection = rejection;
         items.push(Item::append(cell, unit, bytes, to, call, plan));
         self.save_when_due(shared, cell, items);
+    }
+
+    /// The entry of the journal of rejections for a decided append, if it was refused.
+    pub(crate) fn rejection(
+        &self,
+        shared: &Shared,
+        append: &Append,
+        decided: &Decided,
+    ) -> Option<Box<Rejection>> {
+        rejected::entry(shared, &self.row, self.loaded.as_ref(), append, &decided.plan)
     }
 
     /// Moves the head behind the decided events, and keeps them at hand until they are durable.

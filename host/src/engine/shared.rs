@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot_bytes: AtomicUsize,
     /// Scopes found damaged, with what was found. They take no appends until a restart.
     pub(crate) sealed: Sealed,
+    /// True if the journal of rejections holds what was proposed.
+    pub(crate) keep_rejected: AtomicBool,
     scheduler: Arc<dyn Scheduler>,
     closing: AtomicBool,
     has_failed: AtomicBool,
@@ -65,6 +67,7 @@ impl Shared {
             sealed: Sealed::default(),
             repeats: Repeats::default(),
             snapshot_bytes: AtomicUsize::new(0),
+            keep_rejected: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             failed: watch::Sender::new(None),

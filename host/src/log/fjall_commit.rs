@@ -2,8 +2,10 @@
 
 use super::fjall_decisions::Decisions;
 use super::fjall_past::{self, Changed, Sweep};
+use super::fjall_rejections;
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
+use super::rejected::Kept;
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
 use super::topic::INDEX_KEY;
 use super::{CommitError, Snapshot, Unit};
@@ -32,6 +34,7 @@ pub(super) struct Committer {
     pub(super) decisions: Decisions,
     expiry: Expiry,
     pub(super) sweep: Sweep,
+    kept: Kept,
     secret: [u8; 32],
     masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
@@ -64,6 +67,7 @@ impl Committer {
         scopes: u64,
         secret: [u8; 32],
         decisions: Decisions,
+        kept: Kept,
     ) -> Self {
         Committer {
             decisions,
@@ -73,6 +77,7 @@ impl Committer {
             stopped: None,
             expiry: Expiry::default(),
             sweep: Sweep::default(),
+            kept,
             secret,
             masks: vec![None; MASKS],
             heads: HashSet::new(),
@@ -105,6 +110,7 @@ impl Committer {
         let new = self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
         let scopes = self.scopes + restored + new;
         self.sides(tree, buckets, &mut batch, &mut opened, units)?;
+        fjall_rejections::write(tree, &mut batch, &mut self.kept, units)?;
         self.order(tree, &mut batch, &mut group, scopes).map_err(cannot_encode)?;
         let slice = 16 + 2 * units.len();
         let closed = match oldest.filter(|oldest| buckets.expired(*oldest, group.host_ms)) {

@@ -17,7 +17,7 @@ use super::{
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Position, Rejection, ScopeId, ScopeName, Seq};
 use fjall::{PersistMode, Readable};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -217,6 +217,15 @@ impl EventLog for FjallLog {
             }
         }
         Ok(None)
+    }
+
+    fn rejections(
+        &self,
+        scope: Option<&ScopeName>,
+        after: u64,
+        each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        super::fjall_rejections::read(&self.tree, scope, after, each)
     }
 
     fn snapshot(

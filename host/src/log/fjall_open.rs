@@ -12,6 +12,7 @@ use super::fjall_journal::{self, Bad, End};
 use super::fjall_log::FjallLog;
 use super::fjall_past;
 use super::fjall_read::Names;
+use super::fjall_rejections;
 use super::fjall_tree::{Tree, open_error};
 use super::mark::{self, Mark, MarkError};
 use super::rows::{self, Buckets, ScopeHead};
@@ -405,7 +406,9 @@ fn assemble(
     let Durable { commits, position } = found.durable;
     let scopes = found.rows.0;
     let recent_decisions = Arc::clone(decisions.recent());
-    let mut committer = Committer::new(position, commits, scopes, secret, decisions);
+    let kept = fjall_rejections::load(&tree, &options.limits)
+        .map_err(|why| OpenError::Damaged { what: why.to_string(), may_accept: false })?;
+    let mut committer = Committer::new(position, commits, scopes, secret, decisions, kept);
     committer.sweep.queue.extend(tree.past.unswept());
     Ok(FjallLog {
         watch: Mutex::new(Some(watch)),

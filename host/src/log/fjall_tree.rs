@@ -42,6 +42,8 @@ pub(super) struct Tree {
     pub(super) modules: Keyspace,
     /// scope id -> [`super::rows::Past`]
     pub(super) pasts: Keyspace,
+    /// number -> entry of the journal of rejections
+    pub(super) rejections: Keyspace,
     /// word -> fact about the store
     pub(super) meta: Keyspace,
     /// What `pasts` holds.
@@ -83,6 +85,7 @@ impl Tree {
             snapshots: db.keyspace("snapshots", large)?,
             modules: db.keyspace("modules", large)?,
             pasts: db.keyspace("pasts", small)?,
+            rejections: db.keyspace("rejections", large)?,
             meta: db.keyspace("meta", small)?,
             past: Pasts::default(),
             db,

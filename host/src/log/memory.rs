@@ -6,12 +6,13 @@
 
 use super::group;
 use super::memory_tables::{Stored, Tables};
+use super::rejected::Kept;
 use super::rows::Buckets;
 use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Limits, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Limits, Position, Rejection, ScopeId, ScopeName, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,9 @@ pub struct MemoryLog {
 struct State {
     /// What readers see.
     live: Tables,
+    /// The entries of the journal of rejections that are kept.
+    rejections: BTreeMap<u64, Rejection>,
+    kept: Option<Kept>,
     /// Everything written, in order, as a journal would have it.
     journal: Vec<Arc<Vec<Stored>>>,
     /// How much of the journal a crash cannot take.
@@ -58,7 +62,8 @@ impl MemoryLog {
     /// An empty log.
     #[must_use]
     pub fn new(store: StoreId, limits: Limits) -> Self {
-        let state = State { next_scope: 1, ..State::default() };
+        let kept = Some(Kept::new(&limits));
+        let state = State { next_scope: 1, kept, ..State::default() };
         let buckets = Buckets::new(limits.append_id_ms);
         MemoryLog { store, limits, buckets, state: Mutex::new(state) }
     }
@@ -119,9 +124,12 @@ impl MemoryLog {
         let loose = state.journal.len() - state.durable;
         // A journal is one file written in order, so what survives of it is a beginning.
         let kept = state.durable + usize::try_from(mix(seed)).unwrap_or(0) % (loose + 1);
-        let mut after = State { next_scope: 1, full: state.full, ..State::default() };
+        let refused = Some(Kept::new(&self.limits));
+        let mut after =
+            State { next_scope: 1, full: state.full, kept: refused, ..State::default() };
         for group in &state.journal[..kept] {
             after.live.apply(group, self.buckets);
+            after.refuse(group.iter().filter_map(|stored| stored.rejection.clone()));
             after.journal.push(Arc::clone(group));
         }
         after.durable = kept;
@@ -180,7 +188,20 @@ impl State {
             return Err(CommitError(format!("commit {nth} was told to fail after it is durable")));
         }
         self.live.apply(&stored, buckets);
+        self.refuse(stored.iter().filter_map(|stored| stored.rejection.clone()));
         Ok(())
+    }
+
+    fn refuse(&mut self, entries: impl Iterator<Item = Rejection>) {
+        let Some(kept) = &mut self.kept else { return };
+        for mut entry in entries {
+            let (number, gone) = kept.add(&entry.scope);
+            entry.number = number;
+            self.rejections.insert(number, entry);
+            for number in gone {
+                self.rejections.remove(&number);
+            }
+        }
     }
 }
 
@@ -351,6 +372,21 @@ impl EventLog for MemoryLog {
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError> {
         Ok(self.reading()?.live.decision(scope, id, |bucket| !self.buckets.expired(bucket, now_ms)))
+    }
+
+    fn rejections(
+        &self,
+        scope: Option<&ScopeName>,
+        after: u64,
+        each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let Some(from) = after.checked_add(1) else { return Ok(()) };
+        let found: Vec<_> =
+            self.reading()?.rejections.range(from..).map(|(_, e)| e.clone()).collect();
+        // Not locked while `each` runs, so that it may read too.
+        let wanted = |entry: &Rejection| scope.is_none_or(|scope| *scope == entry.scope);
+        let _stopped = found.into_iter().filter(wanted).try_for_each(each);
+        Ok(())
     }
 
     fn snapshot(

@@ -6,7 +6,7 @@ use super::{
 };
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{self, RecordView};
-use atomic_store_core::{AppendId, Digest, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Position, Rejection, ScopeId, ScopeName, Seq};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ pub(super) struct Stored {
     snapshot: Option<Snapshot>,
     module: Option<(Digest, Arc<[u8]>)>,
     change: Option<Change>,
+    pub(super) rejection: Option<Rejection>,
     host_ms: u64,
 }
 
@@ -38,6 +39,7 @@ impl Stored {
             snapshot: unit.snapshot.clone(),
             module: unit.module.clone(),
             change: unit.change.as_deref().cloned(),
+            rejection: unit.rejection.as_deref().cloned(),
             host_ms: unit.host_ms,
         }
     }

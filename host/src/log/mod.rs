@@ -13,6 +13,7 @@ mod fjall_log;
 mod fjall_open;
 mod fjall_past;
 mod fjall_read;
+mod fjall_rejections;
 mod fjall_tree;
 mod group;
 mod mark;
@@ -20,6 +21,7 @@ mod memory;
 mod memory_tables;
 mod open;
 mod past;
+mod rejected;
 mod rows;
 mod topic;
 mod watch;
@@ -34,7 +36,9 @@ pub use topic::{INDEX_ROW_BYTES, IndexRow, Tag, Topic, check_indexed, index_rows
 use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
-use atomic_store_core::{AppendId, Digest, Key, Outcome, Position, ScopeId, ScopeName, Seq};
+use atomic_store_core::{
+    AppendId, Digest, Key, Outcome, Position, Rejection, ScopeId, ScopeName, Seq,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -155,6 +159,18 @@ pub trait EventLog: Send + Sync + 'static {
         now_ms: u64,
     ) -> Result<Option<Decision>, ReadError>;
 
+    /// Calls `each` with the entries of the journal of rejections after a number, oldest first, of one
+    /// scope or of all, until it breaks.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn rejections(
+        &self,
+        scope: Option<&ScopeName>,
+        after: u64,
+        each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
+    ) -> Result<(), ReadError>;
+
     /// The newest intact snapshot of a scope under a rule, at or before `through` and after the floor.
     ///
     /// # Errors
@@ -262,6 +278,8 @@ pub struct Unit {
     pub module: Option<(Digest, Arc<[u8]>)>,
     /// A change of the past of a scope.
     pub change: Option<Box<Change>>,
+    /// An entry of the journal of rejections; the commit gives it its number.
+    pub rejection: Option<Box<Rejection>>,
     /// What the store's clock says, in milliseconds since 1970-01-01 UTC: by it decisions are
     /// forgotten. Not the time of the events, which never falls within a scope and so may be ahead.
     pub host_ms: u64,

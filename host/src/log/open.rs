@@ -15,6 +15,8 @@ pub struct OpenOptions {
     /// Open even if acknowledged commits are missing. What is missing stays missing, and the store
     /// gets a new identity, so that no client resumes in a history that is no longer there.
     pub accept_loss: bool,
+    /// Keep what was proposed in the journal of rejections, not only its hash.
+    pub keep_rejected_payloads: bool,
     /// Bytes of memory for blocks of the tree.
     pub cache_bytes: u64,
 }
@@ -27,6 +29,7 @@ impl OpenOptions {
             path: path.into(),
             limits: Limits::default(),
             accept_loss: false,
+            keep_rejected_payloads: false,
             cache_bytes: 256 * 1024 * 1024,
         }
     }

@@ -12,6 +12,10 @@ const TASKS: usize = 16;
 const VERIFICATIONS: usize = 2;
 /// Replays that hold the keys they are about at the same time.
 const REPLAYS: usize = 64;
+/// Threads that fold the past of scopes at the same time.
+const PASTS: usize = 4;
+/// Histories that hold an instance at the same time.
+const HISTORIES: usize = 64;
 /// Components on their way in at the same time, each up to the cap in memory.
 const UPLOADS: usize = 4;
 /// Scopes on their way in at the same time.
@@ -25,6 +29,8 @@ pub(crate) struct Hub {
     pub(crate) reads: Semaphore,
     pub(crate) tasks: Semaphore,
     pub(crate) verifications: Semaphore,
+    pub(crate) pasts: Semaphore,
+    pub(crate) histories: Arc<Semaphore>,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) restores: Arc<Semaphore>,
     pub(crate) replays: Arc<Semaphore>,
@@ -38,6 +44,8 @@ impl Hub {
             reads: Semaphore::new(READS),
             tasks: Semaphore::new(TASKS),
             verifications: Semaphore::new(VERIFICATIONS),
+            pasts: Semaphore::new(PASTS),
+            histories: Arc::new(Semaphore::new(HISTORIES)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             restores: Arc::new(Semaphore::new(RESTORES)),
             replays: Arc::new(Semaphore::new(REPLAYS)),

@@ -218,6 +218,12 @@ impl Out {
         Arc::clone(&self.room).acquire_many_owned(bytes).await
     }
 
+    /// Waits for all of the room for pages.
+    pub(crate) async fn room_for_all(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let bytes = u32::try_from(self.bytes_max.max(1)).unwrap_or(u32::MAX >> 1);
+        Arc::clone(&self.room).acquire_many_owned(bytes).await
+    }
+
     /// Waits until another request may be taken, of which `started` were so far. Tells how many are
     /// answered. Waiting here is what slows a client down that asks faster than it is answered,
     /// or does not read.

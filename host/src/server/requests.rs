@@ -6,7 +6,7 @@ use super::hub::blocking;
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{skim, skim_reads};
+use super::{past, skim, skim_batches, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{PagePlace, ScopeName};
@@ -85,6 +85,13 @@ impl Requests {
             self.session.out.reply(call, &Reply::Error(invalid(why)));
             return Ok(());
         }
+        if body.len() > SKIM_BYTES
+            && let Some((call, why)) = skim_batches::too_much(body, self.session.limits())?
+        {
+            self.started += 1;
+            self.session.out.reply(call, &Reply::Error(invalid(why)));
+            return Ok(());
+        }
         let ClientFrame { call, request } = decode(body)?;
         if call == 0 {
             return Err("the number of a call is 0, which belongs to the session".to_owned());
@@ -94,10 +101,15 @@ impl Requests {
             self.burst.append(append, &self.session.reply_to, call);
             return Ok(());
         }
-        if let Request::Query { scope, name, args, at: At::Head } = request {
+        if let Request::Query { scope, name, args, at } = request {
             self.burst.flush();
             self.answered = self.session.out.ready(self.started, true).await;
             self.started += 1;
+            if at != At::Head {
+                let session = Arc::clone(&self.session);
+                tokio::spawn(past::query(session, call, scope, (name, args), at));
+                return Ok(());
+            }
             let to = &self.session.reply_to;
             self.session.engine().query(&scope, name, args, to, call);
             return Ok(());
@@ -131,6 +143,22 @@ impl Requests {
                 self.session.cancel(stream, call);
                 let why = "the client gave it up";
                 self.session.engine().withdraw(&self.session.reply_to, Some(stream), why);
+            }
+            Request::History { scope, name, args, after, through, limit } => {
+                let ask = past::Ask { scope, name, args, after, through, limit };
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(past::history(Arc::clone(&self.session), stream, ask));
+            }
+            Request::WhatIf { scope, batches, query } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                match self.session.engine().admit(&batches) {
+                    Ok(admitted) => {
+                        let session = Arc::clone(&self.session);
+                        let work = past::what_if(session, stream, admitted, scope, batches, query);
+                        tokio::spawn(work);
+                    }
+                    Err(why) => stream.finish(&Reply::Error(why)),
+                }
             }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {
@@ -283,6 +311,14 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::UnsealScope { scope } => engine.unseal_scope(&scope).map(|()| Reply::Done),
         Request::DeleteScope { scope, head } => {
             engine.delete_scope(&scope, head).map(|events| Reply::Deleted { events })
+        }
+        Request::ReadRejections { scope, after, limit } => {
+            let page = engine.rejections(scope.as_ref(), after, limit);
+            page.map(Reply::Rejections).map_err(|why| failed(&why))
+        }
+        Request::CountRejections { scope } => {
+            let counts = engine.count_rejections(scope.as_ref());
+            counts.map(Reply::RejectionCounts).map_err(|why| failed(&why))
         }
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {

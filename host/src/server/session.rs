@@ -349,7 +349,8 @@ impl Streaming {
         self.push(reply);
     }
 
-    fn forget(&self) {
+    /// Frees the number.
+    pub(crate) fn forget(&self) {
         let mut streams = self.session.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.get(&self.call).is_some_and(|control| Arc::ptr_eq(control, &self.control)) {
             streams.remove(&self.call);

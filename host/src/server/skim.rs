@@ -191,7 +191,7 @@ struct ConditionSkim<'a> {
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "the other fields are there to be skipped")]
-struct ProposalSkim<'a> {
+pub(super) struct ProposalSkim<'a> {
     kind: &'a str,
     content_type: ContentType,
     #[serde(borrow, with = "serde_bytes")]
@@ -214,7 +214,7 @@ impl ConditionSkim<'_> {
 /// A list of which only the length is kept, and the longest of the lists within.
 pub(super) struct Count<T, const LISTS: usize = 3> {
     pub(super) count: usize,
-    most: [usize; LISTS],
+    pub(super) most: [usize; LISTS],
     kind: PhantomData<T>,
 }
 

@@ -145,8 +145,13 @@ impl Drop for Place {
 
 /// The auction's component.
 pub(crate) fn auction() -> PathBuf {
+    guest("auction")
+}
+
+/// The component of an example.
+pub(crate) fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let file = root.join("target/guests/auction.wasm");
+    let file = root.join("target/guests").join(name).with_extension("wasm");
     assert!(file.exists(), "{} is missing: make guests", file.display());
     file
 }

@@ -106,6 +106,7 @@ impl Writer {
             snapshot: None,
             module: None,
             change: None,
+            rejection: None,
             host_ms: NOW,
         }
     }
@@ -122,6 +123,7 @@ impl Writer {
             snapshot: None,
             module: None,
             change: None,
+            rejection: None,
             host_ms: NOW,
         }
     }

@@ -23,6 +23,7 @@ use atomic_store_core::{Digest, Filter, Invalid, PagePlace, Position, ScopeName,
 use found::Sieve;
 pub use found::{Each, Found, Taken};
 use replay::Touched;
+pub(super) use seek::before;
 use std::ops::ControlFlow;
 
 /// Events that one step looks at.
@@ -253,10 +254,10 @@ impl Scan {
     fn bound_time(&mut self, log: &dyn EventLog, row: &ScopeRow) -> Result<(), ReadError> {
         let span = self.selection.filter.host_ms;
         if let Some(from) = span.from {
-            self.low = seek::before(log, row, self.low, self.high, from)?;
+            self.low = before(log, row, self.low, self.high, from)?;
         }
         if let Some(until) = span.until {
-            self.high = seek::before(log, row, self.low, self.high, until)?;
+            self.high = before(log, row, self.low, self.high, until)?;
         }
         Ok(())
     }

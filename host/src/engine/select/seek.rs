@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 /// The last event in `low..=high` that the store admitted before a moment; `low` if none was, whose
 /// own time is not asked.
-pub(super) fn before(
+pub(in crate::engine) fn before(
     log: &dyn EventLog,
     row: &ScopeRow,
     low: u64,
