@@ -45,7 +45,7 @@ fn validators_are_loaded_once_listed_bound_and_unbound() {
         let config = r#"{"increment":"0.50"}"#;
         place.ok(&["validator", "bind", "auction/*", "auction@1", "--config", config]);
         let listed = place.json(&["validator", "list"]);
-        assert_eq!(listed[0]["validators"].as_array().unwrap().len(), 2);
+        assert_eq!(listed[0]["validators"].as_array().unwrap().len(), 3);
         assert_eq!(listed[0]["bindings"][0]["config"]["increment"], "0.50");
         assert_eq!(place.json(&["validator", "show", "auction"])[0]["name"], "auction");
         assert!(place.ok(&["validator", "list"]).contains("accept-all"));

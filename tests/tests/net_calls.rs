@@ -83,7 +83,7 @@ async fn validators(client: &Client) {
     let empty = client.load_validator(b"").await;
     assert!(matches!(empty, Err(ClientError::Request(RequestError::Invalid { .. }))));
     let (all, bindings) = client.list_validators().await.unwrap();
-    assert_eq!((all.len(), bindings.len()), (2, 1));
+    assert_eq!((all.len(), bindings.len()), (3, 1));
     let which: atomic_store_core::ValidatorRef =
         loaded.info.description.name.as_str().parse().unwrap();
     client.bind("ops/*".parse().unwrap(), which.clone(), None).await.unwrap();

@@ -1,16 +1,15 @@
 //! Validation by the client that submits, over the real server: the cases of the suite of the Atomic
-//! Store in the mode that it had (AT01..AT16; AT17 is in `originator_property.rs`). What that suite left
-//! out is in `originator_answers.rs`.
+//! Store in the mode that it had (AT01..AT16; AT17 is in `originator_property.rs`). What it left out is
+//! in `originator_edges.rs`.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod net_support;
 mod originator_support;
 
-use atomic_store::engine::ORIGINATOR;
-use atomic_store_core::protocol::{Reply, Request, RequestError};
+use atomic_store_core::protocol::{Reply, Request};
 use atomic_store_core::{
-    Append, AppendId, Condition, ContentType, Event, ExpectedHead, Key, Limits, OriginatorVerdict,
-    Outcome, Proposal, Question, Seq,
+    Append, AppendId, ContentType, Event, Key, Limits, OriginatorVerdict, Outcome, Proposal,
+    Question, Seq,
 };
 use net_support::{append, numbered, scope};
 use originator_support::{Store, committed, fail, pass, read, soon};
@@ -206,97 +205,4 @@ async fn at13_at14_at15_originator_a_verdict_finds_its_question_by_number() {
     raw.judge(4, a.correlation, pass()).await;
     let (call, reply) = raw.answer().await;
     assert_eq!((call, reply.outcome.word()), (1, "committed"));
-}
-
-/// Expected head, conditions, dry runs and repeated ids mean what they mean elsewhere.
-#[tokio::test]
-async fn a24_originator_conditions_dry_runs_and_repeated_ids_work_as_with_wasm() {
-    let mut store = Store::start(Limits::default()).await;
-    let client = store.client().await;
-    let yes = |_: Vec<Event>, _: Question| async { pass() };
-    let keyed = Proposal { keys: vec![Key::new("lot", "1")], ..numbered(1) };
-    let first = append("a", 1, keyed.clone());
-    let stored = client.append_judged(first.clone(), yes).await.unwrap();
-    committed(stored.clone());
-    let head =
-        Append { expected_head: ExpectedHead::Exactly(Seq(5)), ..append("a", 2, numbered(1)) };
-    assert_eq!(client.append_judged(head, yes).await.unwrap().outcome.word(), "head-mismatch");
-    let condition = Some(Condition::default());
-    let stale = Append { condition, ..append("a", 3, keyed) };
-    assert_eq!(client.append_judged(stale, yes).await.unwrap().outcome.word(), "conflict");
-    let dry = Append { dry_run: true, ..append("a", 4, numbered(1)) };
-    let would = committed(client.append_judged(dry, yes).await.unwrap());
-    assert_eq!((would.first.seq, read(&client, "a").await.len()), (Seq(2), 1));
-    drop(client);
-    store.crash().await;
-    let client = store.client().await;
-    let again = Append { repeated: true, ..first };
-    let nobody = |_: Vec<Event>, _: Question| async { panic!("it was decided before") };
-    let answer = client.append_judged(again, nobody).await.unwrap();
-    assert!(answer.duplicate && answer.outcome == stored.outcome, "{answer:?}");
-}
-
-/// A verdict has the caps of a guest's answer; one that breaks them is refused, and may be mended.
-#[tokio::test]
-async fn a24_originator_a_verdict_has_its_caps() {
-    let limits = Limits::default();
-    let store = Store::start(limits.clone()).await;
-    let mut raw = store.raw().await;
-    raw.send(1, Request::Append(append("a", 1, numbered(1)))).await;
-    let question = raw.question(1).await;
-    let long = |bytes: usize| Some(vec![7; bytes]);
-    let pass = |reason: usize, meta: usize| OriginatorVerdict::Pass {
-        reason: Some("x".repeat(reason)),
-        meta: long(meta),
-    };
-    let (message, data) = (limits.reason_message_bytes_max, limits.answer_data_bytes_max);
-    let none = OriginatorVerdict::Fail { reasons: Vec::new(), meta: None };
-    for bad in [pass(message + 1, 0), pass(0, data + 1), none] {
-        raw.judge(2, question.correlation, bad).await;
-        assert!(matches!(raw.next().await, (2, Reply::Error(RequestError::Invalid { .. }))));
-    }
-    raw.judge(3, question.correlation, pass(message, data)).await;
-    let stored = committed(raw.answer().await.1);
-    assert_eq!((stored.reason.unwrap().len(), stored.meta.unwrap().len()), (message, data));
-}
-
-/// The deadline of a binding has its cap; a configuration that cannot be is refused when it is bound.
-#[tokio::test]
-async fn the_deadline_of_an_originator_is_the_cap_at_most() {
-    let store = Store::start(Limits { originator_ms_max: 300, ..Limits::default() }).await;
-    let try_to_bind = |config: &str| {
-        let config = Some(config.as_bytes().to_vec());
-        store.running().engine.bind("b".parse().unwrap(), &ORIGINATOR.parse().unwrap(), config)
-    };
-    for bad in [r#"{"deadline_ms": 301}"#, r#"{"deadline_ms": 0}"#, r#"{"deadlin": 1}"#, "x"] {
-        let error = try_to_bind(bad).unwrap_err();
-        assert!(matches!(error, RequestError::Invalid { ref field, .. } if field == "config"));
-    }
-    for (config, within_ms) in [(r#"{"deadline_ms": 300}"#, 300), ("{}", 300)] {
-        try_to_bind(config).unwrap();
-        let mut raw = store.raw().await;
-        raw.send(1, Request::Append(append("b", 1, numbered(1)))).await;
-        assert_eq!(raw.question(1).await.within_ms, within_ms);
-    }
-}
-
-/// An orderly end does not wait for a verdict that cannot come any more.
-#[tokio::test]
-async fn an_open_question_does_not_hold_up_the_end_of_the_server() {
-    let store = Store::start(Limits { originator_ms_max: 3_600_000, ..Limits::default() }).await;
-    let mut raw = store.raw().await;
-    raw.send(1, Request::Append(append("a", 1, numbered(1)))).await;
-    raw.question(1).await;
-    raw.send(2, Request::Append(append("a", 2, numbered(2)))).await;
-    let engine = store.running().engine.clone();
-    while engine.status().in_flight < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let stopped = tokio::spawn(store.stop());
-    for _ in 0..2 {
-        let (_, answer) = raw.answer().await;
-        assert!(matches!(answer.outcome, Outcome::ReadOnly { .. }), "{answer:?}");
-    }
-    soon(stopped).await.unwrap();
-    assert!(engine.close(Duration::from_secs(30)));
 }

@@ -132,6 +132,11 @@ impl Engine {
             let outcome = Outcome::ReadOnly { why: format!("{scope} is sealed: {why}") };
             return Ok(vec![Step { outcome, state: None }]);
         }
+        if self.shared.registry.ruling(scope).is_ok_and(|ruling| ruling.rules.asks_originator()) {
+            let field = "scope".to_owned();
+            let why = "it is bound to originator, so only the client that appends can judge; append with a dry run";
+            return Err(RequestError::Invalid { field, why: why.to_owned() });
+        }
         let head = row.head;
         let mut fork = Fork::new(&self.shared, row, head)?;
         // All steps travel in one frame.

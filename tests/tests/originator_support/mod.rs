@@ -98,6 +98,16 @@ impl Raw {
         }
     }
 
+    /// The reply to a call; what else comes before it is left out.
+    pub(crate) async fn reply_to(&mut self, call: u64) -> Reply {
+        loop {
+            match self.next().await {
+                (answered, reply) if answered == call => return reply,
+                _ => {}
+            }
+        }
+    }
+
     pub(crate) async fn judge(&mut self, call: u64, correlation: u64, verdict: OriginatorVerdict) {
         self.send(call, Request::Judge { correlation, verdict }).await;
     }

@@ -1,13 +1,17 @@
-//! Validation by the client that submits, over the real server, beyond the suite of the Atomic Store:
-//! timeout, late, duplicate and foreign answers, overflow, and clients that go away.
+//! Originator validation over the real server, beyond the suite of the Atomic Store: what that left out
+//! (timeout, late, duplicate and foreign answers, overflow), its traps, and what is new here.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod net_support;
 mod originator_support;
 
+use atomic_store::engine::ORIGINATOR;
 use atomic_store_client::JudgedScope;
 use atomic_store_core::protocol::{Reply, Request, RequestError};
-use atomic_store_core::{Append, Event, Limits, Outcome, Overload, Question, Seq};
+use atomic_store_core::{
+    Append, Condition, Event, ExpectedHead, Key, Limits, OriginatorVerdict, Outcome, Overload,
+    Proposal, Question, Seq,
+};
 use net_support::{append, numbered, scope};
 use originator_support::{Store, committed, fail, pass, read, soon};
 use std::time::Duration;
@@ -100,7 +104,7 @@ async fn a24_originator_duplicate_and_foreign_answers_are_refused() {
     raw.judge(2, question.correlation, pass()).await;
     assert_eq!(raw.answer().await.1.outcome.word(), "committed");
     raw.judge(3, question.correlation, fail("changed my mind")).await;
-    assert!(matches!(raw.next().await, (3, Reply::Error(RequestError::NotFound(_)))));
+    assert!(matches!(raw.reply_to(3).await, Reply::Error(RequestError::NotFound(_))));
     assert_eq!(read(&store.client().await, "a").await.len(), 1);
 }
 
@@ -146,6 +150,18 @@ async fn a24_originator_a_plain_append_is_told_to_judge() {
     assert!(error.to_string().contains("append_judged"), "{error}");
     let next = append("a", 2, numbered(2));
     committed(soon(client.append_judged(next, |_, _| async { pass() })).await.unwrap());
+}
+
+/// There is no state to fork: a what-if is told so, and asks nobody.
+#[tokio::test]
+async fn a24_originator_a_what_if_is_told_to_be_a_dry_run() {
+    let store = Store::start(Limits::default()).await;
+    let engine = &store.running().engine;
+    let error = engine.what_if(&scope("a"), vec![vec![numbered(1)]], None).unwrap_err();
+    assert!(
+        matches!(error, RequestError::Invalid { ref field, .. } if field == "scope"),
+        "{error:?}"
+    );
 }
 
 /// A08: the mailbox is bounded also while a question is open.
@@ -225,4 +241,97 @@ async fn a03_originator_past_events_come_from_the_one_that_the_client_knows() {
     assert_eq!(answer.outcome.word(), "rejected");
     let answer = client.append_judged(from(Seq(9)), |_, _| async { pass() }).await.unwrap();
     assert!(matches!(&answer.outcome, Outcome::Invalid { field, .. } if field == "known"));
+}
+
+/// Expected head, conditions, dry runs and repeated ids mean what they mean elsewhere.
+#[tokio::test]
+async fn a24_originator_conditions_dry_runs_and_repeated_ids_work_as_with_wasm() {
+    let mut store = Store::start(Limits::default()).await;
+    let client = store.client().await;
+    let yes = |_: Vec<Event>, _: Question| async { pass() };
+    let keyed = Proposal { keys: vec![Key::new("lot", "1")], ..numbered(1) };
+    let first = append("a", 1, keyed.clone());
+    let stored = client.append_judged(first.clone(), yes).await.unwrap();
+    committed(stored.clone());
+    let head =
+        Append { expected_head: ExpectedHead::Exactly(Seq(5)), ..append("a", 2, numbered(1)) };
+    assert_eq!(client.append_judged(head, yes).await.unwrap().outcome.word(), "head-mismatch");
+    let condition = Some(Condition::default());
+    let stale = Append { condition, ..append("a", 3, keyed) };
+    assert_eq!(client.append_judged(stale, yes).await.unwrap().outcome.word(), "conflict");
+    let dry = Append { dry_run: true, ..append("a", 4, numbered(1)) };
+    let would = committed(client.append_judged(dry, yes).await.unwrap());
+    assert_eq!((would.first.seq, read(&client, "a").await.len()), (Seq(2), 1));
+    drop(client);
+    store.crash().await;
+    let client = store.client().await;
+    let again = Append { repeated: true, ..first };
+    let nobody = |_: Vec<Event>, _: Question| async { panic!("it was decided before") };
+    let answer = client.append_judged(again, nobody).await.unwrap();
+    assert!(answer.duplicate && answer.outcome == stored.outcome, "{answer:?}");
+}
+
+/// A verdict has the caps of a guest's answer; one that breaks them is refused, and may be mended.
+#[tokio::test]
+async fn a24_originator_a_verdict_has_its_caps() {
+    let limits = Limits::default();
+    let store = Store::start(limits.clone()).await;
+    let mut raw = store.raw().await;
+    raw.send(1, Request::Append(append("a", 1, numbered(1)))).await;
+    let question = raw.question(1).await;
+    let long = |bytes: usize| Some(vec![7; bytes]);
+    let pass = |reason: usize, meta: usize| OriginatorVerdict::Pass {
+        reason: Some("x".repeat(reason)),
+        meta: long(meta),
+    };
+    let (message, data) = (limits.reason_message_bytes_max, limits.answer_data_bytes_max);
+    let none = OriginatorVerdict::Fail { reasons: Vec::new(), meta: None };
+    for bad in [pass(message + 1, 0), pass(0, data + 1), none] {
+        raw.judge(2, question.correlation, bad).await;
+        assert!(matches!(raw.next().await, (2, Reply::Error(RequestError::Invalid { .. }))));
+    }
+    raw.judge(3, question.correlation, pass(message, data)).await;
+    let stored = committed(raw.answer().await.1);
+    assert_eq!((stored.reason.unwrap().len(), stored.meta.unwrap().len()), (message, data));
+}
+
+/// The deadline of a binding has its cap; a configuration that cannot be is refused when it is bound.
+#[tokio::test]
+async fn the_deadline_of_an_originator_is_the_cap_at_most() {
+    let store = Store::start(Limits { originator_ms_max: 300, ..Limits::default() }).await;
+    let try_to_bind = |config: &str| {
+        let config = Some(config.as_bytes().to_vec());
+        store.running().engine.bind("b".parse().unwrap(), &ORIGINATOR.parse().unwrap(), config)
+    };
+    for bad in [r#"{"deadline_ms": 301}"#, r#"{"deadline_ms": 0}"#, r#"{"deadlin": 1}"#, "x"] {
+        let error = try_to_bind(bad).unwrap_err();
+        assert!(matches!(error, RequestError::Invalid { ref field, .. } if field == "config"));
+    }
+    for (config, within_ms) in [(r#"{"deadline_ms": 300}"#, 300), ("{}", 300)] {
+        try_to_bind(config).unwrap();
+        let mut raw = store.raw().await;
+        raw.send(1, Request::Append(append("b", 1, numbered(1)))).await;
+        assert_eq!(raw.question(1).await.within_ms, within_ms);
+    }
+}
+
+/// An orderly end does not wait for a verdict that cannot come any more.
+#[tokio::test]
+async fn an_open_question_does_not_hold_up_the_end_of_the_server() {
+    let store = Store::start(Limits { originator_ms_max: 3_600_000, ..Limits::default() }).await;
+    let mut raw = store.raw().await;
+    raw.send(1, Request::Append(append("a", 1, numbered(1)))).await;
+    raw.question(1).await;
+    raw.send(2, Request::Append(append("a", 2, numbered(2)))).await;
+    let engine = store.running().engine.clone();
+    while engine.status().in_flight < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let stopped = tokio::spawn(store.stop());
+    for _ in 0..2 {
+        let (_, answer) = raw.answer().await;
+        assert!(matches!(answer.outcome, Outcome::ReadOnly { .. }), "{answer:?}");
+    }
+    soon(stopped).await.unwrap();
+    assert!(engine.close(Duration::from_secs(30)));
 }
