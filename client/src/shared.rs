@@ -264,7 +264,10 @@ impl State {
         }
         match self.slots.get_mut(frame.call)? {
             // This kind of call cannot judge. Given up, it ends with the one answer that is left.
-            Slot::Call(_) if goes_on(&frame.reply) => {
+            // A state is the one answer of a query, and goes on only in a history, which is a stream.
+            Slot::Call(_)
+                if goes_on(&frame.reply) && !matches!(frame.reply, Reply::State { .. }) =>
+            {
                 if let Reply::Question(_) = frame.reply {
                     self.put_cancel(frame.call);
                     if let Some(Slot::Call(slot)) = self.slots.get_mut(frame.call) {

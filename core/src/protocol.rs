@@ -208,13 +208,6 @@ pub enum Request {
         /// At most so many.
         limit: u64,
     },
-    /// The journal of rejections, then each new entry. Replies: `Rejections`, until `Ended`.
-    SubscribeRejections {
-        /// Of one scope, or of all.
-        scope: Option<ScopeName>,
-        /// Only entries after this number.
-        after: u64,
-    },
     /// How often what was refused, among the entries that are kept. Reply: `RejectionCounts`.
     CountRejections {
         /// Of one scope, or of all.

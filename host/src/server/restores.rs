@@ -28,7 +28,7 @@ pub(crate) struct Part {
 }
 
 /// The number of `Request::RestoreScope` among the requests.
-const RESTORE: u32 = 26;
+const RESTORE: u32 = 25;
 
 /// The call and the refusal of a part with too many records, before it is decoded: a list of empty
 /// ones is many times larger in memory than its bytes.

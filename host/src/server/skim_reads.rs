@@ -11,7 +11,7 @@ const READ: u32 = 1;
 const READ_ORDER: u32 = 2;
 const SUBSCRIBE: u32 = 3;
 const SUBSCRIBE_ORDER: u32 = 4;
-const RESUME_REPLAY: u32 = 27;
+const RESUME_REPLAY: u32 = 26;
 
 /// The call, and which list of its filter is too long. Nothing for other requests and for what is fine.
 ///

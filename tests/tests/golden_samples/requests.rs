@@ -117,7 +117,6 @@ fn of_the_past() -> Vec<(&'static str, Request)> {
             "ReadRejections",
             Request::ReadRejections { scope: Some(scope()), after: 300, limit: 500 },
         ),
-        ("SubscribeRejections", Request::SubscribeRejections { scope: None, after: 300 }),
         ("CountRejections", Request::CountRejections { scope: Some(scope()) }),
     ]
 }
