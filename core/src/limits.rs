@@ -4,7 +4,9 @@
 //! more than the value stand here too, so that host, client and tests refuse the same things with
 //! the same words.
 
-use crate::{Append, Condition, Filter, JointAppend, Key, Proposal, Reason, ScopeName, Seq};
+use crate::{
+    Append, Condition, Filter, Invalid, JointAppend, Key, Proposal, Reason, ScopeName, Seq,
+};
 use serde::{Deserialize, Serialize};
 
 /// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
@@ -216,24 +218,6 @@ impl Default for Limits {
             append_id_ms: 24 * 60 * 60 * 1_000,
             disk_reserve_bytes: 256 * 1024 * 1024,
         }
-    }
-}
-
-/// A value that breaks a rule or a cap.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {why}")]
-pub struct Invalid {
-    /// Which part of the request or answer.
-    pub field: String,
-    /// What is wrong, with the cap.
-    pub why: String,
-}
-
-impl Invalid {
-    /// Names a field and what is wrong with it.
-    #[must_use]
-    pub fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
-        Invalid { field: field.into(), why: why.into() }
     }
 }
 
