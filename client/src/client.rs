@@ -163,11 +163,7 @@ impl Client {
         after: &str,
         limit: u64,
     ) -> Result<Vec<ScopeInfo>, ClientError> {
-        let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        match self.call(Request::ListScopes { live: false, prefix, after, limit }, AGAIN).await? {
-            Reply::Scopes(scopes) => Ok(scopes),
-            other => Err(unexpected(&other)),
-        }
+        self.scopes(false, prefix, after, limit).await
     }
 
     /// All loaded validators, and all bindings.
@@ -227,12 +223,7 @@ impl Client {
         name: &str,
         args: Vec<u8>,
     ) -> Result<(Seq, Result<Vec<u8>, String>), ClientError> {
-        let (name, at) = (name.to_owned(), At::Head);
-        let request = Request::Query { scope: scope.clone(), name, args, at };
-        match self.call(request, AGAIN).await? {
-            Reply::State { head, answer } => Ok((head, answer.map(|bytes| bytes.into_vec()))),
-            other => Err(unexpected(&other)),
-        }
+        self.query_at(scope, name, args, At::Head).await
     }
 
     /// Checks chains, numbering and the order over all scopes, of one scope or of all. `progress`

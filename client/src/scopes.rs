@@ -24,8 +24,18 @@ impl Client {
         after: &str,
         limit: u64,
     ) -> Result<Vec<ScopeInfo>, ClientError> {
+        self.scopes(true, prefix, after, limit).await
+    }
+
+    pub(crate) async fn scopes(
+        &self,
+        live: bool,
+        prefix: &str,
+        after: &str,
+        limit: u64,
+    ) -> Result<Vec<ScopeInfo>, ClientError> {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        match self.call(Request::ListScopes { live: true, prefix, after, limit }, AGAIN).await? {
+        match self.call(Request::ListScopes { live, prefix, after, limit }, AGAIN).await? {
             Reply::Scopes(scopes) => Ok(scopes),
             other => Err(unexpected(&other)),
         }

@@ -264,10 +264,7 @@ impl State {
         }
         match self.slots.get_mut(frame.call)? {
             // This kind of call cannot judge. Given up, it ends with the one answer that is left.
-            // A state is the one answer of a query, and goes on only in a history, which is a stream.
-            Slot::Call(_)
-                if goes_on(&frame.reply) && !matches!(frame.reply, Reply::State { .. }) =>
-            {
+            Slot::Call(_) if precedes_answer(&frame.reply) => {
                 if let Reply::Question(_) = frame.reply {
                     self.put_cancel(frame.call);
                     if let Some(Slot::Call(slot)) = self.slots.get_mut(frame.call) {
@@ -405,16 +402,20 @@ pub(crate) fn repeat(request: &mut Request) {
     }
 }
 
-/// True if more replies follow.
+/// True of what may come before the one answer of a call: the past, and the question about it.
+fn precedes_answer(reply: &Reply) -> bool {
+    matches!(reply, Reply::Events(_) | Reply::Question(_))
+}
+
+/// True if more replies of a stream follow.
 fn goes_on(reply: &Reply) -> bool {
-    matches!(
-        reply,
-        Reply::Events(_)
-            | Reply::Progress { .. }
-            | Reply::State { .. }
-            | Reply::Scanned { .. }
-            | Reply::Replaying { .. }
-            | Reply::Skipped { .. }
-            | Reply::Question(_)
-    )
+    precedes_answer(reply)
+        || matches!(
+            reply,
+            Reply::Progress { .. }
+                | Reply::State { .. }
+                | Reply::Scanned { .. }
+                | Reply::Replaying { .. }
+                | Reply::Skipped { .. }
+        )
 }

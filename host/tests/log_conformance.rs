@@ -3,31 +3,13 @@
 
 mod log_support;
 
-use atomic_store::log::{Decision, EventLog, FjallLog, MemoryLog, ReadError, Snapshot};
+use atomic_store::log::{Decision, EventLog, MemoryLog, ReadError, Snapshot};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{Digest, FaultKind, Limits, Outcome, Position, Seq};
-use log_support::{NOW, Writer, append_id, data, name, open, order, payloads};
-use std::ops::{ControlFlow, Deref};
-use std::path::PathBuf;
+use log_support::{Log, NOW, Writer, append_id, data, name, open, order, payloads};
+use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// One of the logs under test.
-enum Log {
-    Fjall(Box<FjallLog>, PathBuf),
-    Memory(Box<MemoryLog>),
-}
-
-impl Deref for Log {
-    type Target = dyn EventLog;
-
-    fn deref(&self) -> &Self::Target {
-        match self {
-            Log::Fjall(log, _) => &**log,
-            Log::Memory(log) => &**log,
-        }
-    }
-}
 
 /// Closes the log and opens what is durable.
 fn reopen(log: Log) -> Log {

@@ -2,14 +2,14 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use atomic_store::log::{
-    Decision, EventLog, FjallLog, OpenError, OpenOptions, OpenReport, ScopeRow, Unit,
+    Decision, EventLog, FjallLog, MemoryLog, OpenError, OpenOptions, OpenReport, ScopeRow, Unit,
 };
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{Body, Record};
 use atomic_store_core::{AppendId, ContentType, Digest, Position, ScopeName, Seq};
 use std::io::Read;
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::ops::{ControlFlow, Deref};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The host time of every unit, unless a test says otherwise.
@@ -170,7 +170,7 @@ pub(crate) fn temporary() -> tempfile::TempDir {
 }
 
 /// A private directory that does not exist yet, and its guard.
-pub(crate) fn data() -> (tempfile::TempDir, std::path::PathBuf) {
+pub(crate) fn data() -> (tempfile::TempDir, PathBuf) {
     let dir = temporary();
     let path = dir.path().join("data");
     (dir, path)
@@ -207,4 +207,21 @@ pub(crate) fn try_open(
     accept_loss: bool,
 ) -> Result<(FjallLog, OpenReport), OpenError> {
     FjallLog::open(&OpenOptions { accept_loss, ..options(path) })
+}
+
+/// One of the logs under test.
+pub(crate) enum Log {
+    Fjall(Box<FjallLog>, PathBuf),
+    Memory(Box<MemoryLog>),
+}
+
+impl Deref for Log {
+    type Target = dyn EventLog;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Log::Fjall(log, _) => &**log,
+            Log::Memory(log) => &**log,
+        }
+    }
 }
