@@ -40,7 +40,7 @@ pub use limits::Limits;
 pub use originator::{OriginatorVerdict, Question};
 pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
 pub use page_token::{PagePlace, PageToken, PageTokenError};
-pub use rejection::{Rejection, RejectionCount};
+pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};

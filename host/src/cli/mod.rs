@@ -18,6 +18,7 @@ mod moment;
 mod output;
 mod query;
 mod read;
+mod rejection_json;
 mod rejections;
 mod run;
 mod scope;

@@ -12,6 +12,7 @@ mod out;
 mod page;
 mod past;
 mod questions;
+mod rejections;
 mod requests;
 mod restores;
 mod serve;
