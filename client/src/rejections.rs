@@ -149,8 +149,7 @@ impl RejectionStream {
     /// Gives an entry, or first what is missing before it.
     fn give(&mut self, entry: Rejection) -> Result<Journaled, ClientError> {
         let (after, number) = (self.after, entry.number);
-        let previous =
-            if self.scope.is_some() { entry.previous_of_scope } else { entry.previous };
+        let previous = if self.scope.is_some() { entry.previous_of_scope } else { entry.previous };
         let foreign = self.scope.as_ref().is_some_and(|scope| *scope != entry.scope);
         if number <= after || previous >= number || foreign {
             let what = format!("entry {number} of the rejections does not follow {after}");

@@ -26,9 +26,12 @@ pub(crate) fn entry(
     plan: &Plan,
 ) -> Option<Box<Rejection>> {
     let outcome = match plan {
+        Plan::Outcome(Outcome::Conflict { accepted, conflicts }) => Outcome::Conflict {
+            accepted: *accepted,
+            conflicts: conflicts.iter().map(|one| bare(&row_of(one))).collect(),
+        },
         Plan::Outcome(
             outcome @ (Outcome::Rejected(_)
-            | Outcome::Conflict { .. }
             | Outcome::UnknownBase { .. }
             | Outcome::HeadMismatch { .. }
             | Outcome::TimedOut { .. }
@@ -75,6 +78,12 @@ pub(crate) fn entry(
 fn fits(shared: &Shared, proposals: &[Proposal]) -> bool {
     let bytes: usize = proposals.iter().map(Proposal::size).sum();
     bytes <= (shared.limits.rejections_scope_bytes_max).min(shared.limits.frame_bytes_max / 2)
+}
+
+fn row_of(conflict: &Conflict) -> ConflictRow {
+    let Conflict { index, ours, key, trigger, theirs } = conflict;
+    let (key, trigger) = (key.clone(), trigger.clone());
+    ConflictRow { index: *index, ours: *ours, key, trigger, theirs: theirs.seq }
 }
 
 /// A conflict that says of the later event only which one it is: entries must stay small.
