@@ -34,6 +34,7 @@ mod select;
 mod shared;
 mod start;
 mod system;
+mod trial;
 mod verify;
 mod whole;
 

@@ -142,16 +142,18 @@ impl Registry {
             );
             return Err(Outcome::Invalid { field: "scope".to_owned(), why });
         };
-        let entry = self.read().entries.get(&binding.validator).cloned();
-        let rules = match entry {
-            Some(entry) => self.rules(&entry),
-            None => Err("it is not loaded".to_owned()),
-        };
-        let rules = rules.map_err(|why| {
+        let rules = self.rules_of(&binding.validator).map_err(|why| {
             let why = format!("validator {} of {scope}: {why}", binding.validator.short());
             Outcome::ReadOnly { why }
         })?;
         Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
+    }
+
+    /// A loaded validator, ready to start instances.
+    pub(crate) fn rules_of(&self, digest: &Digest) -> Result<Arc<dyn Rules>, String> {
+        let entry = self.read().entries.get(digest).cloned();
+        let entry = entry.ok_or("it is not loaded")?;
+        self.rules(&entry)
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not
