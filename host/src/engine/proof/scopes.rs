@@ -69,7 +69,7 @@ pub(super) fn for_scopes<T: Send>(
     let list = Mutex::new(List::new(which));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        let (results, arriving) = mpsc::channel();
+        let (results, arriving) = mpsc::sync_channel(threads);
         for number in 0..threads {
             let (list, work, results) = (&list, &work, results.clone());
             let builder = std::thread::Builder::new().name("proof".to_owned());
@@ -117,7 +117,7 @@ fn run<T>(
     list: &Mutex<List>,
     work: &Work,
     job: &(dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync),
-    results: &mpsc::Sender<Found<T>>,
+    results: &mpsc::SyncSender<Found<T>>,
 ) {
     while work.did(0).is_continue() {
         let next = {
