@@ -6,8 +6,11 @@
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
+use crate::{
+    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport,
+};
 use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
+use crate::{Outcome, ProofProgress};
 use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
@@ -266,6 +269,14 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Judges the appends of a scope, or of all scopes, again, each by the rule recorded for it.
+    /// Replies: `ProofProgress`, then `Logic`.
+    VerifyLogic {
+        /// One scope, or all.
+        scope: Option<ScopeName>,
+        /// Of all scopes those whose names come after this one; empty for all.
+        after: String,
+    },
 }
 
 /// What a server may answer.
@@ -370,6 +381,10 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// How far `VerifyLogic` is.
+    ProofProgress(ProofProgress),
+    /// The end of `VerifyLogic`.
+    Logic(Box<LogicReport>),
 }
 
 /// What became of one batch of a what-if.

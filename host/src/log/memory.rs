@@ -12,7 +12,9 @@ use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag,
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Limits, Position, Rejection, ScopeId, ScopeName, Seq};
+use atomic_store_core::{
+    AppendId, Digest, Limits, Position, Proposal, Rejection, ScopeId, ScopeName, Seq,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -396,6 +398,10 @@ impl EventLog for MemoryLog {
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
         Ok(self.reading()?.live.snapshot(scope, rule, through))
+    }
+
+    fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError> {
+        Ok(self.reading()?.live.proposed(scope, first))
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -6,7 +6,7 @@ use super::hub::blocking;
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{past, skim, skim_batches, skim_reads};
+use super::{past, proofs, skim, skim_batches, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{PagePlace, ScopeName};
@@ -138,6 +138,10 @@ impl Requests {
                 self.session.out.reply(call, &reply);
             }
             Request::Verify { scope } => self.verify(call, scope),
+            Request::VerifyLogic { scope, after } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
+            }
             Request::Cancel { call: stream } => {
                 self.started += 1;
                 self.session.cancel(stream, call);
