@@ -44,6 +44,7 @@ mod ids;
 mod judged;
 mod options;
 mod past;
+mod proof;
 mod rejections;
 mod retry;
 mod scopes;

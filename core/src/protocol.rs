@@ -6,9 +6,11 @@
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
-use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount};
-use crate::{RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{
+    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport, Outcome,
+};
+use crate::{OriginatorVerdict, Position, ProofProgress, Proposal, Question, Rejection};
+use crate::{RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
 pub use crate::reading::{At, Ended, Entry, Replay};
@@ -266,6 +268,14 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Judges the appends of a scope, or of all scopes, again, each by the rule recorded for it.
+    /// Replies: `ProofProgress`, then `Logic`.
+    VerifyLogic {
+        /// One scope, or all.
+        scope: Option<ScopeName>,
+        /// Of all scopes those whose names come after this one; empty for all.
+        after: String,
+    },
     /// Entries of the journal of rejections after a number, then each new one. Replies: `Rejections`,
     /// until `Ended`.
     SubscribeRejections {
@@ -385,6 +395,10 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// How far `VerifyLogic` is.
+    ProofProgress(ProofProgress),
+    /// The end of `VerifyLogic`.
+    Logic(Box<LogicReport>),
     /// To `LocateRejections`.
     RejectionsEnd(RejectionsEnd),
 }

@@ -31,5 +31,6 @@ mod transfer;
 mod validator;
 mod verify;
 mod what_if;
+mod work;
 
 pub(crate) use run::main;

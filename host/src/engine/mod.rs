@@ -24,6 +24,7 @@ mod past;
 mod pending;
 mod pool;
 mod post;
+mod proof;
 mod registry;
 mod rejected;
 mod repeats;

@@ -149,11 +149,13 @@ impl Registry {
         Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
     }
 
-    /// A loaded validator, ready to start instances.
-    pub(crate) fn rules_of(&self, digest: &Digest) -> Result<Arc<dyn Rules>, String> {
-        let entry = self.read().entries.get(digest).cloned();
-        let entry = entry.ok_or("it is not loaded")?;
-        self.rules(&entry)
+    /// A validator by its digest, whether it is bound or not.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub(crate) fn rules_of(&self, validator: &Digest) -> Result<Arc<dyn Rules>, String> {
+        let entry = self.read().entries.get(validator).cloned();
+        entry.map_or_else(|| Err("it is not loaded".to_owned()), |entry| self.rules(&entry))
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not

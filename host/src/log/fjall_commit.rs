@@ -2,6 +2,7 @@
 
 use super::fjall_decisions::Decisions;
 use super::fjall_past::{self, Changed, Sweep};
+use super::fjall_proposed;
 use super::fjall_rejections::Journal;
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
@@ -103,6 +104,7 @@ impl Committer {
         let mut opened = BTreeSet::new();
         self.events(tree, &mut batch, units);
         self.index(tree, &mut batch, units);
+        fjall_proposed::write(tree, &mut batch, units)?;
         self.heads.clear();
         let (written, sweep) = (&mut self.heads, &mut self.sweep);
         let (restored, changed) =

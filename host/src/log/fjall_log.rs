@@ -19,8 +19,8 @@ use super::{
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Position, Rejection, RejectionCount, RejectionsEnd};
-use atomic_store_core::{ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Position, Proposal, Rejection, RejectionCount};
+use atomic_store_core::{RejectionsEnd, ScopeId, ScopeName, Seq};
 use fjall::{PersistMode, Readable};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -255,6 +255,10 @@ impl EventLog for FjallLog {
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
         self.tree.snapshot(scope, rule, through)
+    }
+
+    fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError> {
+        super::fjall_proposed::read(&self.tree, scope, first)
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -12,7 +12,7 @@ use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag,
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Limits, Position, Rejection, RejectionCount};
+use atomic_store_core::{AppendId, Digest, Limits, Position, Proposal, Rejection, RejectionCount};
 use atomic_store_core::{RejectionsEnd, ScopeId, ScopeName, Seq, codec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -440,6 +440,10 @@ impl EventLog for MemoryLog {
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
         Ok(self.reading()?.live.snapshot(scope, rule, through))
+    }
+
+    fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError> {
+        Ok(self.reading()?.live.proposed(scope, first))
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -11,6 +11,7 @@ mod listener;
 mod out;
 mod page;
 mod past;
+mod proofs;
 mod questions;
 mod rejections;
 mod requests;

@@ -6,7 +6,7 @@ use super::hub::blocking;
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{past, rejections, skim, skim_batches, skim_reads};
+use super::{past, proofs, rejections, skim, skim_batches, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{PagePlace, ScopeName};
@@ -138,6 +138,10 @@ impl Requests {
                 self.session.out.reply(call, &reply);
             }
             Request::Verify { scope } => self.verify(call, scope),
+            Request::VerifyLogic { scope, after } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
+            }
             Request::SubscribeRejections { scope, after } => {
                 let Some(stream) = self.stream(call, true) else { return };
                 tokio::spawn(rejections::follow(Arc::clone(&self.session), stream, scope, after));

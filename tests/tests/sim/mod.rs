@@ -446,6 +446,8 @@ impl Sim {
         Journal::check(self.seed, &entries, &self.model.refused());
         let report = self.engine.verify(None, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(report.damage, Vec::<String>::new(), "seed {}", self.seed);
+        let logic = self.engine.verify_logic(None, "", &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((logic.failed, logic.not_shown), (0, 0), "seed {}: {logic:?}", self.seed);
         trace.extend(self.model.trace());
         Report {
             crashes: self.crashes,
