@@ -3,6 +3,7 @@
 //! Invariant: this is the only path from a call to a [`Validator`]. The exported component and the
 //! test harness both take it, so what a test has seen is what the store runs.
 
+use crate::verdict::shorten;
 use crate::{Acceptance, Description, Event, NewEvent, Proposal, Refusal, Validator, snapshot};
 use std::borrow::Cow;
 
@@ -24,7 +25,9 @@ pub(crate) fn describe<V: Validator>() -> Description {
 impl<V: Validator> Instance<V> {
     /// A scope without events.
     pub(crate) fn init(scope: &str, config: Option<&[u8]>) -> Result<Self, String> {
-        let state = V::init(scope, parse_config::<V>(config)?)?;
+        let state = parse_config::<V>(config)
+            .and_then(|config| V::init(scope, config))
+            .map_err(shorten)?;
         Ok(Instance { state, head: 0, origin: snapshot::origin::<V>(scope, config) })
     }
 
@@ -86,7 +89,7 @@ impl<V: Validator> Instance<V> {
 
     /// Asks the state.
     pub(crate) fn query(&self, name: &str, args: &[u8]) -> Result<Vec<u8>, String> {
-        V::query(&self.state, name, args)
+        V::query(&self.state, name, args).map_err(shorten)
     }
 
     /// The state.
