@@ -107,8 +107,7 @@ impl Visitor<'_> for CentsVisitor {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Cents, E> {
-        Cents::from_number(number)
-            .ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+        Cents::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Cents, E> {

@@ -23,8 +23,8 @@
 mod fields;
 
 use atomic_store_guest::{
-    Event, KindInfo, NewEvent, Proposal, Rejection, Validator, Verdict, accept, accept_instead, log,
-    reject, to_json,
+    Event, KindInfo, NewEvent, Proposal, Rejection, Validator, Verdict, accept, accept_instead,
+    log, reject, to_json,
 };
 use fields::{Cents, Name};
 use serde::{Deserialize, Serialize};

@@ -25,9 +25,8 @@ pub(crate) fn describe<V: Validator>() -> Description {
 impl<V: Validator> Instance<V> {
     /// A scope without events.
     pub(crate) fn init(scope: &str, config: Option<&[u8]>) -> Result<Self, String> {
-        let state = parse_config::<V>(config)
-            .and_then(|config| V::init(scope, config))
-            .map_err(shorten)?;
+        let state =
+            parse_config::<V>(config).and_then(|config| V::init(scope, config)).map_err(shorten)?;
         Ok(Instance { state, head: 0, origin: snapshot::origin::<V>(scope, config) })
     }
 
