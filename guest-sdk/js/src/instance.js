@@ -4,6 +4,7 @@
 // harness both take it, so what a test has seen is what the store runs.
 
 import { fromUtf8, hex, shorten } from "./bytes.js";
+import { parse } from "./json.js";
 import { Event, Malformed, Payload, Proposal, encode, toJson } from "./payload.js";
 import { Acceptance, Rejection } from "./verdict.js";
 
@@ -139,7 +140,7 @@ function readConfig(rules, bytes) {
 function readSnapshot(bytes, origin) {
   let parts;
   try {
-    parts = JSON.parse(fromUtf8(bytes));
+    parts = parse(fromUtf8(bytes));
   } catch (error) {
     throw new Declined(`the snapshot does not decode: ${error.message}`);
   }

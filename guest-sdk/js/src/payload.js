@@ -4,10 +4,8 @@
 // which is a rejection when it leaves `validate`.
 
 import { fromUtf8, toUtf8 } from "./bytes.js";
+import { parse } from "./json.js";
 import { reject } from "./verdict.js";
-
-// An escape that may be half a character.
-const SURROGATE = /\\u[dD][89a-fA-F]/;
 
 /** A payload that is not what the rules expect. */
 export class Malformed extends Error {
@@ -31,7 +29,7 @@ export class Payload {
   json() {
     const text = this.text();
     try {
-      return SURROGATE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
+      return parse(text);
     } catch (error) {
       throw new Malformed(this.kind, error.message);
     }
@@ -106,11 +104,4 @@ export function newEvent(kind, payload, { contentType, keys = [], metadata = {} 
     keys: [...keys],
     metadata: Object.entries(metadata).map(([name, value]) => ({ name, value })),
   };
-}
-
-function wellFormed(key, value) {
-  if (!key.isWellFormed() || (typeof value === "string" && !value.isWellFormed())) {
-    throw new SyntaxError("half a character");
-  }
-  return value;
 }

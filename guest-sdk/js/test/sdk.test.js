@@ -10,6 +10,8 @@ import { Harness, proposal } from "../testing.js";
 const rules = (validate, more = {}) =>
   component({ name: "t", version: "1.0.0", init: () => ({ n: 0 }), apply: (state) => void (state.n += 1), validate, ...more });
 
+const nested = (depth) => "[".repeat(depth) + "]".repeat(depth);
+
 test("text and bytes go both ways, and only well-formed text does", () => {
   for (const text of ["", "a", "\u0000", "\u007f\u0080", "\u00e4\u6771\u{1f600}", "\ufeffx", "x".repeat(10_000), "\u00e4".repeat(10_000)]) {
     assert.deepEqual(toUtf8(text), new Uint8Array(new TextEncoder().encode(text)));
@@ -44,8 +46,11 @@ test("answers carry reasons, data and meta", () => {
 test("a thrown rejection and a payload that does not decode are verdicts", () => {
   const scope = new Harness(rules((_, it) => { if (it.json() === 1) throw reject("one", "it is one"); return accept(); }));
   scope.propose("k", 1).rejected("one");
-  for (const payload of ["", "{", "NaN", '"\\ud800"', '{"\\udc00":1}', new Uint8Array([0xff])]) {
+  for (const payload of ["", "{", "NaN", '"\\ud800"', '{"\\udc00":1}', new Uint8Array([0xff]), "[".repeat(100_000), nested(129), `{"x":${nested(128)}}`]) {
     scope.propose("k", payload).rejected("malformed");
+  }
+  for (const payload of [nested(128), `[${'"[[[[{{{{\\\\\\"",'.repeat(100)}1]`, `[${"[{}],".repeat(1000)}1]`]) {
+    scope.propose("k", payload).accepted();
   }
   scope.propose("k", '"\\ud83d\\ude00"').accepted();
 });

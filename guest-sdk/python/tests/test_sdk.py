@@ -43,6 +43,10 @@ def rules(judge: Callable[[Any, Proposal], Any], **more: Any) -> type[Validator]
     return T
 
 
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
 class VerdictTest(unittest.TestCase):
     def test_a_sentence_is_cut_to_1024_bytes_between_characters(self) -> None:
         self.assertEqual(shorten("x" * 1024), "x" * 1024)
@@ -70,9 +74,12 @@ class VerdictTest(unittest.TestCase):
 
         scope = Harness(rules(judge))
         scope.propose("k", 1).rejected("one")
-        deep = "[" * 100_000
-        for payload in ["", "{", "NaN", "[-Infinity]", '"\\ud800"', '{"\\udc00":1}', b"\xff", deep]:
+        wrong = ["", "{", "NaN", "[-Infinity]", '"\\ud800"', '{"\\udc00":1}', b"\xff"]
+        for payload in [*wrong, "[" * 100_000, nested(129), f'{{"x":{nested(128)}}}']:
             scope.propose("k", payload).rejected("malformed")
+        strings = '"[[[[{{{{\\\\\\"",' * 100
+        for payload in [nested(128), f"[{strings}1]", f"[{'[{}],' * 1000}1]"]:
+            scope.propose("k", payload).accepted()
         scope.propose("k", '"\\ud83d\\ude00"').accepted()
 
     def test_json_is_written_without_spaces_and_only_what_the_standard_has(self) -> None:

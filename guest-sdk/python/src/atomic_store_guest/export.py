@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from . import log
 from .instance import Declined, Instance, Refused, declined
@@ -42,20 +41,23 @@ class _Description:
 
 
 class Exported:
-    """What :func:`export` makes; the component's functions. Not for rules to call."""
+    """What :func:`export` makes; the component's functions. Not for rules to call.
 
-    of: type[Validator]
-    instance: Instance | None = None
+    The sandbox may make an object of it for each call, so the one instance is the class's.
+    """
+
+    of: ClassVar[type[Validator]]
+    instance: ClassVar[Instance | None] = None
 
     def describe(self) -> _Description:
         of = self.of
         return _Description(of.name, of.version, [_kind(kind) for kind in of.kinds])
 
     def init(self, scope: str, config: bytes | None) -> None:
-        self.instance = _guarded(lambda: Instance.init(self.of, scope, config))
+        type(self).instance = _guarded(lambda: Instance.init(self.of, scope, config))
 
     def restore(self, scope: str, config: bytes | None, snapshot: bytes) -> None:
-        self.instance = _guarded(lambda: Instance.restore(self.of, scope, config, snapshot))
+        type(self).instance = _guarded(lambda: Instance.restore(self.of, scope, config, snapshot))
 
     def apply(self, events: Sequence[Any]) -> None:
         _guarded(lambda: self._started.apply(events))
@@ -97,7 +99,17 @@ def _guarded(call: Callable[[], _T]) -> _T:
     except Declined as error:
         raise Err(declined(error)) from None
     except Exception as error:
-        # The trap that follows carries no text. The end of a traceback says most.
+        # The trap that follows carries no text.
         log.error(repr(error))
-        log.error(traceback.format_exc()[-900:])
+        log.error(_calls(error))
         raise
+
+
+def _calls(error: BaseException) -> str:
+    """Where it was raised, innermost call first. Module traceback would look for the source files."""
+    calls, step = [], error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        calls.append(f"{code.co_filename}:{step.tb_lineno} in {code.co_name}")
+        step = step.tb_next
+    return ", called from ".join(reversed(calls))

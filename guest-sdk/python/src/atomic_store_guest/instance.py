@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .payload import Event, Malformed, Payload, Proposal, encode, to_json
+from .payload import Event, Malformed, Payload, Proposal, encode, parse, to_json
 from .text import shorten
 from .validator import Validator
 from .verdict import Acceptance, Refusal, Rejection, reject
@@ -60,7 +60,7 @@ class Instance:
     ) -> Instance:
         """A scope as it was when the snapshot was taken. Anything else is declined."""
         try:
-            parts = json.loads(snapshot.decode())
+            parts = parse(snapshot.decode())
         except (ValueError, RecursionError) as error:
             raise Declined(f"the snapshot does not decode: {error}") from None
         origin = _origin(of, scope, config)

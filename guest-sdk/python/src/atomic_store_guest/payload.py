@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 
 # An escape that may be half a character.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# How deep JSON may be nested. Deeper ones could end the call instead of raising an exception.
+_DEPTH_MAX = 128
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class Malformed(Exception):
@@ -55,7 +58,7 @@ class Payload:
         """
         text = self.text()
         try:
-            value = json.loads(text, parse_constant=_no_constant)
+            value = parse(text)
             if _SURROGATE.search(text):
                 json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
@@ -152,6 +155,25 @@ def to_json(value: Any) -> bytes:
     """A value as JSON, without spaces. Raises ``TypeError`` or ``ValueError`` if it has no form in JSON."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode()
+
+
+def parse(text: str) -> Any:
+    """What a text says that is JSON as the standard has it. Raises ``ValueError`` or ``RecursionError``."""
+    if text.count("[") + text.count("{") > _DEPTH_MAX and _depth(text) > _DEPTH_MAX:
+        raise ValueError(f"it is nested deeper than {_DEPTH_MAX}")
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(text):
+        match found[0]:
+            case "[" | "{":
+                depth += 1
+                deepest = max(deepest, depth)
+            case "]" | "}":
+                depth -= 1
+    return deepest
 
 
 def encode(data: Any) -> bytes:
