@@ -41,6 +41,8 @@ run() {
     quietly bash -c 'cd "$1" && npm run --silent "$2"' - "$work/$1" "$2"
 }
 run atomic-store-guest test
+quietly "$tools/node_modules/.bin/tsc" --noEmit --checkJs --strict \
+    --target es2024 --module preserve --rootDir "$work" "$work/template/rules.js"
 run template test
 run template build
 run auction check
