@@ -191,6 +191,8 @@ macro_rules! languages {
 }
 
 languages! {
+    c: "auction-c",
+    zig: "auction-zig",
     javascript: "auction-js",
     python: "auction-python",
 }
