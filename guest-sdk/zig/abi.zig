@@ -25,7 +25,8 @@ fn List(comptime T: type) type {
         len: usize,
 
         fn of(items: []const T) @This() {
-            return .{ .at = items.ptr, .len = items.len };
+            // The address of an empty list counts, too: it must be aligned and within the memory.
+            return .{ .at = if (items.len == 0) @ptrFromInt(8) else items.ptr, .len = items.len };
         }
 
         fn slice(list: @This()) []const T {
@@ -229,7 +230,7 @@ fn orTrap(value: anytype) @typeInfo(@TypeOf(value)).error_union.payload {
 /// The store asks for memory piece by piece. Nothing of it outlives the call.
 fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callconv(.c) [*]u8 {
     _ = alignment;
-    const new = orTrap(call().alignedAlloc(u8, .@"8", len));
+    const new = orTrap(call().alignedAlloc(u8, .@"8", @max(len, 1)));
     if (old) |from| @memcpy(new[0..@min(old_len, len)], from[0..@min(old_len, len)]);
     return new.ptr;
 }
