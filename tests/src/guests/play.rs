@@ -4,9 +4,11 @@
 
 use super::render;
 use super::table::Step;
-use atomic_store::validator::{History, Rules, Start, StartError, Validator, Verdict};
+use atomic_store::validator::{
+    Acceptance, Admission, History, Rules, Start, StartError, Validator, Verdict,
+};
 use atomic_store_core::record::{BodyIn, KeyIn};
-use atomic_store_core::{AppendId, Digest, Proposal, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Fault, Proposal, ScopeName, Seq};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -60,10 +62,22 @@ impl Played {
         }
     }
 
+    /// Judges an append once and folds nothing, for those who measure.
+    ///
+    /// # Errors
+    /// What the guest did instead of an answer.
+    pub fn validate(&mut self, proposals: &[Proposal]) -> Result<Verdict, Fault> {
+        let host_ms = self.host_ms();
+        self.instance.validate(proposals, host_ms)
+    }
+
     /// Proposes an append, and folds what it becomes.
     fn append(&mut self, proposals: &[Proposal]) -> Value {
         let host_ms = self.host_ms();
         let told = self.ask(&|instance| render::verdict(&instance.validate(proposals, host_ms)));
+        if let [proposal] = proposals {
+            self.admits(proposal, &told);
+        }
         if let Ok(Verdict::Accepted(accepted)) = self.instance.validate(proposals, host_ms) {
             let stored = accepted.iter().zip(proposals).flat_map(|(acceptance, proposal)| {
                 acceptance.instead.as_deref().unwrap_or(std::slice::from_ref(proposal))
@@ -71,6 +85,19 @@ impl Played {
             self.fold(&stored.collect::<Vec<_>>());
         }
         told
+    }
+
+    /// A guest that judges and folds in one call gives the same answer in it.
+    fn admits(&mut self, proposal: &Proposal, told: &Value) {
+        let (next, host_ms) = (Seq(self.head + 1), self.host_ms());
+        let snapshot = self.snapshot();
+        let mut other = self.restore(&snapshot).expect("the guest takes its own snapshot");
+        let verdict = match other.admit(proposal, next, host_ms).expect("an answer") {
+            None => return,
+            Some(Admission::Folded) => Verdict::Accepted(vec![Acceptance::default()]),
+            Some(Admission::Judged(verdict)) => verdict,
+        };
+        assert_eq!(&render::verdict(&Ok(verdict)), told, "the call that also folds says otherwise");
     }
 
     fn ask(&mut self, question: &dyn Fn(&mut dyn Validator) -> Value) -> Value {
