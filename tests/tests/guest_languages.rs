@@ -205,6 +205,9 @@ macro_rules! languages {
 }
 
 languages! {
+    c: "auction-c",
+    zig: "auction-zig",
+    go: "auction-go",
     javascript: "auction-js",
     python: "auction-python",
 }
