@@ -41,7 +41,9 @@ pub use limits::Limits;
 pub use originator::{OriginatorVerdict, Question};
 pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
 pub use page_token::{PagePlace, PageToken, PageTokenError};
-pub use proof::{LogicReport, ProofProgress, Unshown, UnshownWhat};
+pub use proof::{
+    BacktestReport, Divergence, LogicReport, ProofProgress, Said, Unshown, UnshownWhat,
+};
 pub use rejection::{Rejection, RejectionCount};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};

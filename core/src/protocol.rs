@@ -7,11 +7,10 @@
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
-    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport,
+    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
+    LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
+    Rejection, RejectionCount, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
 };
-use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
-use crate::{Outcome, ProofProgress};
-use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
 pub use crate::reading::{At, Ended, Entry, Replay};
@@ -277,6 +276,30 @@ pub enum Request {
         /// Of all scopes those whose names come after this one; empty for all.
         after: String,
     },
+    /// A part of a component for the next `Backtest` of this connection; parts as of `LoadValidator`.
+    /// It is checked and not loaded. Reply: `Done`, and `Validator` after the last.
+    OfferValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// True if these are the last.
+        last: bool,
+    },
+    /// Puts the appends and the recorded rejections of scopes before a validator, on the states that it
+    /// folds from the recorded events. Replies: `ProofProgress`, then `Backtested`.
+    Backtest {
+        /// A loaded validator; nothing for the one that was offered.
+        candidate: Option<ValidatorRef>,
+        /// Only what this validator decided; nothing for whatever was decided.
+        against: Option<ValidatorRef>,
+        /// Which scopes.
+        scopes: ScopePattern,
+        /// Only those whose names come after this one; empty for all.
+        after: String,
+        /// The candidate's configuration; nothing for the one in force at each event.
+        #[serde(with = "serde_bytes")]
+        config: Option<Vec<u8>>,
+    },
 }
 
 /// What a server may answer.
@@ -381,10 +404,12 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
-    /// How far `VerifyLogic` is.
+    /// How far `VerifyLogic` or `Backtest` is.
     ProofProgress(ProofProgress),
     /// The end of `VerifyLogic`.
     Logic(Box<LogicReport>),
+    /// The end of `Backtest`.
+    Backtested(Box<BacktestReport>),
 }
 
 /// What became of one batch of a what-if.

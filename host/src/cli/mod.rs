@@ -3,6 +3,7 @@
 mod append;
 mod append_joint;
 mod args;
+mod backtest;
 mod bench;
 mod completions;
 mod conflict;

@@ -1,13 +1,15 @@
 //! Answers that go through history again. They use all cores, so that only few run at a time.
 
 use super::feed::{failed, lost};
-use super::hub::blocking;
+use super::hub::{Hub, blocking};
 use super::session::{Session, Streaming};
-use atomic_store_core::protocol::Reply;
-use atomic_store_core::{ProofProgress, ScopeName};
+use crate::engine::{Against, Candidate};
+use atomic_store_core::protocol::{Reply, RequestError};
+use atomic_store_core::{ProofProgress, ScopeName, ValidatorRef};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -22,6 +24,54 @@ pub(super) async fn logic(
     run(session, stream, move |session, teller| {
         let report = session.engine().verify_logic(scope.as_ref(), &after, teller);
         report.map_or_else(|why| Reply::Error(failed(&why)), |found| Reply::Logic(Box::new(found)))
+    })
+    .await;
+}
+
+/// The component that was offered on a connection, until it is put on trial.
+#[derive(Default)]
+pub(super) struct Offered(Mutex<Option<(Candidate, OwnedSemaphorePermit)>>);
+
+impl Offered {
+    /// Checks a component and keeps it, in place of what was offered before.
+    pub(super) fn admit(&self, hub: &Hub, component: &[u8]) -> Result<Reply, RequestError> {
+        drop(self.take());
+        let permit = Arc::clone(&hub.trials).try_acquire_owned().map_err(|_| {
+            let why = "others put validators on trial; try again in a moment";
+            RequestError::Overloaded(why.to_owned())
+        })?;
+        let (info, candidate) = hub.engine.try_component(component)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((candidate, permit));
+        Ok(Reply::Validator { info, new: false, bindings: Vec::new() })
+    }
+
+    fn take(&self) -> Option<(Candidate, OwnedSemaphorePermit)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Puts history before a candidate: one that is loaded, else the one that was offered.
+pub(super) async fn backtest(
+    session: Arc<Session>,
+    stream: Streaming,
+    trial: Result<ValidatorRef, Arc<Offered>>,
+    against: Against,
+) {
+    run(session, stream, move |session, teller| {
+        let engine = session.engine();
+        let (candidate, _held) = match trial {
+            Ok(which) => (engine.candidate(&which), None),
+            Err(offered) => match offered.take() {
+                Some((candidate, permit)) => (Ok(candidate), Some(permit)),
+                None => {
+                    let why = "offer a component first, or name one that is loaded".to_owned();
+                    let field = "candidate".to_owned();
+                    (Err(RequestError::Invalid { field, why }), None)
+                }
+            },
+        };
+        let report = candidate.and_then(|it| engine.backtest(&it, &against, teller));
+        report.map_or_else(Reply::Error, |found| Reply::Backtested(Box::new(found)))
     })
     .await;
 }

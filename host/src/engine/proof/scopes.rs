@@ -28,8 +28,8 @@ pub(super) enum Which {
     Pattern(ScopePattern, String),
     /// All whose names come after a name.
     All(String),
-    /// One.
-    One(Box<ScopeRow>),
+    /// These.
+    These(Vec<ScopeRow>),
 }
 
 /// What a job sees of the others.
@@ -63,7 +63,7 @@ pub(super) fn for_scopes<T: Send>(
     let work =
         Work { stop: AtomicBool::new(false), events: AtomicU64::new(0), done: AtomicU64::new(0) };
     let of_scopes = match &which {
-        Which::One(_) => 1,
+        Which::These(rows) => rows.len() as u64,
         _ => shared.log.scope_count(),
     };
     let list = Mutex::new(List::new(which));
@@ -173,7 +173,7 @@ impl List {
 
     fn fetch(&mut self, shared: &Shared, which: Which) -> Result<(), ReadError> {
         match which {
-            Which::One(row) => self.page.push_back(*row),
+            Which::These(rows) => self.page = rows.into(),
             Which::All(after) => {
                 self.page = shared.log.scopes("", &after, PAGE)?.into();
                 let last = self.page.back().map(|row| row.name.as_str().to_owned());
