@@ -4,7 +4,7 @@ use super::committer::Plan;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{Decision, IndexRow, ScopeRow, topics};
-use crate::validator::{Acceptance, Verdict};
+use crate::validator::{Acceptance, Admission, Verdict};
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record, RecordView};
 use atomic_store_core::{
     Append, Committed, Digest, Fault, FaultKind, Key, Outcome, Place, Position, Proposal, Seq,
@@ -63,7 +63,22 @@ impl Loaded {
         let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
             return Err(bad_output("there is no instance"));
         };
-        let acceptances = match instance.validate(&append.proposals, host_ms)? {
+        let mut folded = fold == Fold::Later;
+        let admission = match append.proposals.as_slice() {
+            [only] if !folded && !append.dry_run => {
+                instance.admit(only, self.head.next(), host_ms)?
+            }
+            _ => None,
+        };
+        let verdict = match admission {
+            Some(Admission::Folded) => {
+                folded = true;
+                Verdict::Accepted(vec![Acceptance::default()])
+            }
+            Some(Admission::Judged(verdict)) => verdict,
+            None => instance.validate(&append.proposals, host_ms)?,
+        };
+        let acceptances = match verdict {
             Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
             Verdict::Accepted(acceptances) => acceptances,
         };
@@ -73,7 +88,7 @@ impl Loaded {
         let by = (ruling.binding.validator, ruling.binding.seq);
         let end = End { head: self.head, hash: self.hash };
         let (decided, bodies) = end.record(shared, row, append, &acceptances, host_ms, by)?;
-        if fold == Fold::Now && !bodies.is_empty() {
+        if !folded && !bodies.is_empty() {
             instance.apply(&bodies)?;
         }
         Ok(decided)

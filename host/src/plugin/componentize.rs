@@ -6,7 +6,7 @@
 //! store's own contract. Reading a foreign one would mean to trust a parser that recurses without
 //! end on packages that depend on each other, which ends the process and not just the call.
 
-use super::bindings::{FUNCTIONS, HISTORY, LOG, PACKAGE, RULES};
+use super::bindings::{FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES};
 use super::log_lines::cut;
 use crate::validator::AdmitError;
 use std::borrow::Cow;
@@ -17,6 +17,8 @@ use wit_component::{ComponentEncoder, StringEncoding};
 const CONTRACT: &str = include_str!("../../../wit/validator.wit");
 /// The world that a validator is built for.
 const WORLD: &str = "validator";
+/// The world of one with the faster calls.
+const PACKED_WORLD: &str = "packed-validator";
 /// Sections that say which interface a core module has begin with this.
 const METADATA: &str = "component-type";
 /// The part of such a section that holds the encoding of texts.
@@ -111,10 +113,22 @@ impl<'a> Module<'a> {
             let why = format!("it exports {other}; this store has {RULES}. Build it against that");
             return Err(AdmitError::Contract(quote(&why)));
         }
-        match FUNCTIONS.iter().find(|name| !found.contains(name)) {
-            Some(name) => Err(AdmitError::Contract(format!("{RULES} has no function `{name}`"))),
-            None => Ok(()),
+        if let Some(name) = FUNCTIONS.iter().find(|name| !found.contains(name)) {
+            return Err(AdmitError::Contract(format!("{RULES} has no function `{name}`")));
         }
+        let packed = self.packed();
+        match PACKED_FUNCTIONS.iter().find(|name| !packed.contains(name)) {
+            Some(name) if !packed.is_empty() => {
+                Err(AdmitError::Contract(format!("{PACKED} has no function `{name}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The functions of `packed` that it exports.
+    fn packed(&self) -> Vec<&str> {
+        let prefix = format!("{PACKED}#");
+        self.exports.iter().filter_map(|name| name.strip_prefix(&prefix)).collect()
     }
 
     /// Makes the component, with this store's contract.
@@ -126,7 +140,8 @@ impl<'a> Module<'a> {
             bytes.extend_from_slice(content);
         }
         let encoding = self.encoding.unwrap_or_default();
-        let encoded = embed(&mut bytes, encoding).and_then(|()| {
+        let world = if self.packed().is_empty() { WORLD } else { PACKED_WORLD };
+        let encoded = embed(&mut bytes, world, encoding).and_then(|()| {
             let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
             encoder.encode()
         });
@@ -140,11 +155,12 @@ impl<'a> Module<'a> {
 /// Adds the contract to a core module. The error is wit-component's own, which has no name here.
 fn embed(
     module: &mut Vec<u8>,
+    world: &str,
     encoding: StringEncoding,
 ) -> Result<(), <StringEncoding as std::str::FromStr>::Err> {
     let mut resolve = wit_parser::Resolve::default();
     let package = resolve.push_str("validator.wit", CONTRACT)?;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
+    let world = resolve.select_world(&[package], Some(world))?;
     wit_component::embed_component_metadata(module, &resolve, world, encoding)
 }
 
