@@ -3,7 +3,7 @@
 use crate::ClientError;
 use crate::client::Client;
 use crate::feed::{Feed, Next, unexpected};
-use atomic_store_core::protocol::{Reply, Request};
+use atomic_store_core::protocol::{BundleOf, Reply, Request};
 use atomic_store_core::{
     BacktestReport, LogicReport, ProofProgress, ScopeName, ScopePattern, ValidatorRef,
 };
@@ -74,6 +74,23 @@ impl Client {
         match self.prove(&request, progress).await? {
             Reply::Backtested(report) => Ok(*report),
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All that a verdict depended on, as one file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn bundle(&self, scope: ScopeName, of: BundleOf) -> Result<Vec<u8>, ClientError> {
+        let mut feed = Feed::open(&self.handle, &Request::Bundle { scope, of }).await?;
+        let mut bundle = Vec::new();
+        loop {
+            match feed.next().await {
+                Next::Reply(Reply::BundlePart(part)) => bundle.extend_from_slice(&part),
+                Next::Reply(Reply::Done) => return Ok(bundle),
+                Next::Reply(other) => return Err(unexpected(&other)),
+                Next::Cut => return Err(ClientError::closed("the bundle was cut off")),
+            }
         }
     }
 

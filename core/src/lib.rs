@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod append;
+pub mod bundle;
 pub mod chain;
 pub mod codec;
 mod condition;

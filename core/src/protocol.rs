@@ -1,8 +1,8 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `Verify`, `VerifyLogic`,
+//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
@@ -13,6 +13,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
 
@@ -300,6 +301,14 @@ pub enum Request {
         #[serde(with = "serde_bytes")]
         config: Option<Vec<u8>>,
     },
+    /// All that a verdict depended on, as one file; see [`crate::bundle`]. Replies: `BundlePart`, one
+    /// behind the other, then `Done`.
+    Bundle {
+        /// The scope.
+        scope: ScopeName,
+        /// Which verdict.
+        of: BundleOf,
+    },
 }
 
 /// What a server may answer.
@@ -410,6 +419,8 @@ pub enum Reply {
     Logic(Box<LogicReport>),
     /// The end of `Backtest`.
     Backtested(Box<BacktestReport>),
+    /// A part of a bundle.
+    BundlePart(serde_bytes::ByteBuf),
 }
 
 /// What became of one batch of a what-if.

@@ -77,3 +77,23 @@ fn a_candidate_is_held_against_history_and_ci_sees_it_in_the_exit_code() {
         place.fails(2, &["validator", "backtest", text.to_str().unwrap()]);
     }
 }
+
+#[test]
+fn a_verdict_goes_into_a_file_and_is_asked_again_without_the_store() {
+    let place = Place::with_rules(Mode::Served);
+    place.ok(&["append", "auction/1", "bid", &bid("ann", "10")]);
+    for (amount, code, said) in [("12", 0, "accepted"), ("1", 1, "rejected: too-low")] {
+        let line = json!({ "kind": "bid", "payload": { "bidder": "bob", "amount": amount } });
+        let file = place.file("bid.ndjson", &line.to_string());
+        let file = file.to_str().unwrap();
+        place.ok(&["validator", "bundle", "auction/1", "--proposals", file, "--out", "one.bundle"]);
+        let replay = place.bare().args(["validator", "replay", "one.bundle"]).output().unwrap();
+        assert_eq!(replay.status.code(), Some(code), "{replay:?}");
+        let text = String::from_utf8(replay.stdout).unwrap();
+        assert!(text.contains(said) && text.contains("auction/1 at 1"), "{text}");
+    }
+    place.fails(3, &["validator", "bundle", "auction/1", "--rejection", "9", "--out", "x"]);
+    std::fs::write(place.path("one.bundle"), "no bundle").unwrap();
+    let replay = place.bare().args(["validator", "replay", "one.bundle"]).output().unwrap();
+    assert_eq!(replay.status.code(), Some(65));
+}

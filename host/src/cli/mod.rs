@@ -5,6 +5,7 @@ mod append_joint;
 mod args;
 mod backtest;
 mod bench;
+mod bundle;
 mod completions;
 mod conflict;
 mod conflicts;

@@ -5,7 +5,7 @@ use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
 use super::json::{BindingJson, ListJson, LoadedJson, Shown};
 use super::output::Out;
-use super::{backtest, input, text};
+use super::{backtest, bundle, input, text};
 use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -28,6 +28,8 @@ enum ValidatorCommand {
     Bind(Bind),
     Unbind(Unbind),
     Backtest(backtest::Backtest),
+    Bundle(bundle::Bundle),
+    Replay(bundle::Replay),
 }
 
 /// Load a WebAssembly component, or a core module that can be made one
@@ -93,6 +95,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let args = match args.command {
         ValidatorCommand::Backtest(args) => return backtest::run(global, args, out).await,
+        ValidatorCommand::Bundle(args) => return bundle::run_bundle(global, args, out).await,
+        ValidatorCommand::Replay(args) => return bundle::run_replay(&args, out),
         _ => args,
     };
     let missing = match args.command {
@@ -106,8 +110,10 @@ pub(crate) async fn run(
         ValidatorCommand::Show(show) => run_show(&connection, show, out).await,
         ValidatorCommand::Bind(bind) => run_bind(&connection, bind, out).await,
         ValidatorCommand::Unbind(unbind) => run_unbind(&connection, unbind, out).await,
-        // It has gone its own way above.
-        ValidatorCommand::Backtest(_) => Ok(()),
+        // These have gone their own way above.
+        ValidatorCommand::Backtest(_)
+        | ValidatorCommand::Bundle(_)
+        | ValidatorCommand::Replay(_) => Ok(()),
     };
     done.and(connection.close().await)
 }

@@ -2,14 +2,19 @@
 
 use super::feed::{failed, lost};
 use super::hub::{Hub, blocking};
+use super::past::{encode, push};
 use super::session::{Session, Streaming};
 use crate::engine::{Against, Candidate};
-use atomic_store_core::protocol::{Reply, RequestError};
+use atomic_store_core::protocol::{BundleOf, Reply, RequestError};
 use atomic_store_core::{ProofProgress, ScopeName, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+/// Bytes of a page that no part takes.
+const PART_SLACK: usize = 256;
 
 /// The least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -74,6 +79,44 @@ pub(super) async fn backtest(
         report.map_or_else(Reply::Error, |found| Reply::Backtested(Box::new(found)))
     })
     .await;
+}
+
+/// Makes a bundle and sends it part by part, each waiting for room.
+pub(super) async fn bundle(
+    session: Arc<Session>,
+    stream: Streaming,
+    scope: ScopeName,
+    of: BundleOf,
+) {
+    let hub = Arc::clone(&session.hub);
+    let made = tokio::select! {
+        _ = stream.stopped() => return,
+        made = blocking(&session.hub.pasts, move || hub.engine.bundle(&scope, of)) => made,
+    };
+    let bundle = match made.unwrap_or_else(|| Err(lost())) {
+        Ok(bundle) => bundle,
+        Err(why) => return stream.finish(&Reply::Error(why)),
+    };
+    let limits = session.limits();
+    let patience = Duration::from_millis(limits.slow_reader_ms_max);
+    // The rest of a page's room is for what goes around a part.
+    let part = limits.page_bytes_max.saturating_sub(PART_SLACK).max(PART_SLACK);
+    for part in bundle.chunks(part) {
+        let room = timeout(patience, session.out.room_for_page(limits)).await;
+        let Ok(Ok(permit)) = room else {
+            let why = "the bundle was cut off, as it was not read; ask again".to_owned();
+            return stream.finish(&Reply::Error(RequestError::Overloaded(why)));
+        };
+        if stream.must_end() {
+            return;
+        }
+        let reply = Reply::BundlePart(serde_bytes::ByteBuf::from(part));
+        match encode(Vec::new(), stream.call, &reply) {
+            Ok(bytes) => push(&session, &stream, bytes, permit),
+            Err(why) => return stream.finish(&Reply::Error(why)),
+        }
+    }
+    stream.finish(&Reply::Done);
 }
 
 /// What is told how far the work is, and says whether it goes on.

@@ -183,6 +183,10 @@ impl Requests {
                 let session = Arc::clone(&self.session);
                 tokio::spawn(proofs::backtest(session, stream, trial, against));
             }
+            Request::Bundle { scope, of } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::bundle(Arc::clone(&self.session), stream, scope, of));
+            }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
             Request::OfferValidator { part, last } => self.offer(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {

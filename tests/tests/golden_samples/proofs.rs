@@ -1,7 +1,7 @@
 //! A sample of every request and reply about history that is asked again.
 
 use super::{binding, scope};
-use atomic_store_core::protocol::{Reply, Request};
+use atomic_store_core::protocol::{BundleOf, Reply, Request};
 use atomic_store_core::{
     BacktestReport, Divergence, LogicReport, ProofProgress, Said, ScopePattern, Seq, Unshown,
     UnshownWhat,
@@ -20,6 +20,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("VerifyLogic", Request::VerifyLogic { scope: Some(scope()), after }),
         ("OfferValidator", Request::OfferValidator { part: vec![0, 97, 115, 109], last: true }),
         ("Backtest", backtest),
+        ("Bundle", Request::Bundle { scope: scope(), of: BundleOf::Rejection(300) }),
     ]
 }
 
@@ -70,5 +71,6 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         ("ProofProgress", Reply::ProofProgress(progress)),
         ("Logic", Reply::Logic(Box::new(logic))),
         ("Backtested", Reply::Backtested(Box::new(backtest))),
+        ("BundlePart", Reply::BundlePart(vec![1, 2, 3].into())),
     ]
 }
