@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod append;
+pub mod bundle;
 pub mod chain;
 pub mod codec;
 mod condition;
@@ -41,7 +42,9 @@ pub use limits::Limits;
 pub use originator::{OriginatorVerdict, Question};
 pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
 pub use page_token::{PagePlace, PageToken, PageTokenError};
-pub use proof::{LogicReport, ProofProgress, Unshown, UnshownWhat};
+pub use proof::{
+    BacktestReport, Divergence, LogicReport, ProofProgress, Said, Unshown, UnshownWhat,
+};
 pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};

@@ -154,6 +154,8 @@ pub struct Limits {
 impl Limits {
     /// Bytes of a scope's name, everywhere. Not configurable: names are checked as they are decoded.
     pub const SCOPE_NAME_BYTES_MAX: usize = 200;
+    /// Bytes of a replay bundle. Not configurable: a bundle is replayed without a store.
+    pub const BUNDLE_BYTES_MAX: usize = 128 * 1024 * 1024;
 }
 
 impl Default for Limits {

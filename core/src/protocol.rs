@@ -1,18 +1,20 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; subscriptions go on until they are cancelled or cut off.
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `Verify`, `VerifyLogic`,
+//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error;
+//! subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
-    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport, Outcome,
+    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
+    LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
+    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
 };
-use crate::{OriginatorVerdict, Position, ProofProgress, Proposal, Question, Rejection};
-use crate::{RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
+pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
 
@@ -291,6 +293,38 @@ pub enum Request {
         /// As many of the last entries are wanted.
         last: u64,
     },
+    /// A part of a component for the next `Backtest` of this connection; parts as of `LoadValidator`.
+    /// It is checked and not loaded. Reply: `Done`, and `Validator` after the last.
+    OfferValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// True if these are the last.
+        last: bool,
+    },
+    /// Puts the appends and the recorded rejections of scopes before a validator, on the states that it
+    /// folds from the recorded events. Replies: `ProofProgress`, then `Backtested`.
+    Backtest {
+        /// A loaded validator; nothing for the one that was offered.
+        candidate: Option<ValidatorRef>,
+        /// Only what this validator decided; nothing for whatever was decided.
+        against: Option<ValidatorRef>,
+        /// Which scopes.
+        scopes: ScopePattern,
+        /// Only those whose names come after this one; empty for all.
+        after: String,
+        /// The candidate's configuration; nothing for the one in force at each event.
+        #[serde(with = "serde_bytes")]
+        config: Option<Vec<u8>>,
+    },
+    /// All that a verdict depended on, as one file; see [`crate::bundle`]. Replies: `BundlePart`, one
+    /// behind the other, then `Done`.
+    Bundle {
+        /// The scope.
+        scope: ScopeName,
+        /// Which verdict.
+        of: BundleOf,
+    },
 }
 
 /// What a server may answer.
@@ -395,12 +429,16 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
-    /// How far `VerifyLogic` is.
+    /// How far `VerifyLogic` or `Backtest` is.
     ProofProgress(ProofProgress),
     /// The end of `VerifyLogic`.
     Logic(Box<LogicReport>),
     /// To `LocateRejections`.
     RejectionsEnd(RejectionsEnd),
+    /// The end of `Backtest`.
+    Backtested(Box<BacktestReport>),
+    /// A part of a bundle.
+    BundlePart(serde_bytes::ByteBuf),
 }
 
 /// What became of one batch of a what-if.

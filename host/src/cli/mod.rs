@@ -3,7 +3,9 @@
 mod append;
 mod append_joint;
 mod args;
+mod backtest;
 mod bench;
+mod bundle;
 mod completions;
 mod conflict;
 mod conflicts;

@@ -48,6 +48,7 @@ pub(crate) use mailbox::as_request_error;
 pub(crate) use past::Admitted;
 pub use past::History;
 pub use pool::Scheduler;
+pub use proof::{Against, Candidate, replay};
 pub use reply::{Asked, ReplyTo, State};
 pub use restore::Restore;
 pub use select::{Each, Found, Scan, SelectError, Selection, Taken};

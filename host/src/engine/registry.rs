@@ -146,7 +146,8 @@ impl Registry {
             let why = format!("validator {} of {scope}: {why}", binding.validator.short());
             Outcome::ReadOnly { why }
         })?;
-        Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
+        let rule = rule_of(&binding.validator, binding.config.as_deref());
+        Ok(Ruling { generation, rule, binding, rules })
     }
 
     /// A validator by its digest, whether it is bound or not.
@@ -303,9 +304,10 @@ fn version_of(info: &RuleInfo) -> Option<Version> {
     Version::parse(&info.description.version).ok()
 }
 
-fn rule_of(binding: &Binding) -> Digest {
-    let mut bytes = binding.validator.0.to_vec();
-    if let Some(config) = &binding.config {
+/// Identity of a validator and its configuration together.
+pub(crate) fn rule_of(validator: &Digest, config: Option<&[u8]>) -> Digest {
+    let mut bytes = validator.0.to_vec();
+    if let Some(config) = config {
         bytes.push(1);
         bytes.extend_from_slice(config);
     }

@@ -3,7 +3,7 @@
 
 use super::bindings::{Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Validate};
 use super::guest::Guest;
-use super::limits::{HostError, Meter, bad_output, fault};
+use super::limits::{HostError, Meter, bad_output, fault, trace};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
@@ -68,6 +68,9 @@ pub(super) fn budgeted<R>(
     };
     let Guest { log, scope, meter, .. } = store.data_mut();
     log.flush(scope, call);
+    if let Err(error) = &result {
+        trace(error, scope, call);
+    }
     result.map_err(|error| fault(&error, meter.denied(), limits))
 }
 

@@ -114,5 +114,5 @@ fn later() -> Vec<(&'static str, Reply)> {
 
 /// All, in groups.
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
-    [plain(), later()].concat()
+    [plain(), later(), super::proofs::replies()].concat()
 }

@@ -154,5 +154,5 @@ fn whole_scopes() -> Vec<(&'static str, Request)> {
 
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    [reads(), calls(), of_the_past(), joint(), whole_scopes()].concat()
+    [reads(), calls(), of_the_past(), joint(), whole_scopes(), super::proofs::requests()].concat()
 }
