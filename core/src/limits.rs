@@ -95,6 +95,16 @@ pub struct Limits {
 
     /// Bytes of a component. A Python validator has 18 MB. Default 32 MiB.
     pub component_bytes_max: usize,
+    /// Milliseconds that compiling a component may take. A Python validator takes 4 seconds on two
+    /// cores. Default 60,000.
+    pub compile_ms_max: u64,
+    /// Bytes of memory that compiling a component may take, in a process of its own. Default 2,048 MiB.
+    pub compile_memory_bytes_max: u64,
+    /// Bytes of machine code that a component may compile to. Default 256 MiB.
+    pub code_bytes_max: usize,
+    /// Bytes of machine code that are kept on disk for the next start, of all components together; the
+    /// least recently used goes first. Default 1,024 MiB.
+    pub code_cache_bytes_max: u64,
     /// Validators that may be loaded. Default 1,000.
     pub components_max: usize,
     /// Bindings at a time. Default 1,000.
@@ -194,6 +204,10 @@ impl Default for Limits {
             filter_max: 64,
             replay_keys_max: 10_000,
             component_bytes_max: 32 * MIB,
+            compile_ms_max: 60_000,
+            compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
+            code_bytes_max: 256 * MIB,
+            code_cache_bytes_max: 1024 * 1024 * 1024,
             components_max: 1_000,
             bindings_max: 1_000,
             config_bytes_max: 4 * KIB,

@@ -23,6 +23,9 @@ pub enum AdmitError {
     /// Not a component, nor a core module that can be made one.
     #[error("{0}")]
     Malformed(String),
+    /// Compiling it took too much, or could not be tried. Another time it may work.
+    #[error("it could not be compiled: {0}")]
+    Compile(String),
     /// It needs something that validators do not get.
     #[error("it imports {0}; a validator may import nothing but the contract's history and log")]
     Import(String),

@@ -2,12 +2,12 @@
 //! over memory to a store opened in this process.
 
 use super::args::{DEFAULT_DATA, Global};
-use super::exit;
 use super::failure::Failure;
 use super::output::note;
+use super::{compile_worker, exit};
 use atomic_store::log::{OpenError, OpenReport, ReadError};
 use atomic_store::server;
-use atomic_store::store::{Store, StoreError, StoreOptions};
+use atomic_store::store::{SandboxOptions, Store, StoreError, StoreOptions};
 use atomic_store_client::{Address, Client, Options};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -175,7 +175,8 @@ pub(crate) async fn open(options: StoreOptions) -> Result<Store, Failure> {
 /// The same for who may block.
 pub(crate) fn open_blocking(options: StoreOptions) -> Result<Store, Failure> {
     let path = options.path.clone();
-    let store = Store::open(options).map_err(|error| {
+    let sandbox = SandboxOptions { compiler: Some(compile_worker::this_program()) };
+    let store = Store::open_with(options, sandbox).map_err(|error| {
         let message = format!("the store in {} did not open: {error}", path.display());
         Failure::new(code(&error), message)
     })?;

@@ -4,6 +4,7 @@ mod append;
 mod append_joint;
 mod args;
 mod bench;
+mod compile_worker;
 mod completions;
 mod conflict;
 mod conflicts;

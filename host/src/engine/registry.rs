@@ -155,13 +155,17 @@ impl Registry {
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not
-    /// be read is tried again the next time, one that could not be compiled is not.
+    /// be read or compiled in time is tried again the next time, one that is refused is not.
     fn rules(&self, entry: &Entry) -> Result<Arc<dyn Rules>, String> {
         let mut compiled = entry.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.is_none() {
             let bytes = self.log.module(&entry.info.digest).map_err(|error| error.to_string())?;
             let bytes = bytes.ok_or("its component is missing; load it again")?;
-            *compiled = Some(self.loader.load(&bytes));
+            match self.loader.load(&bytes) {
+                // A matter of this moment, such as a busy machine.
+                Err(error @ AdmitError::Compile(_)) => return Err(error.to_string()),
+                result => *compiled = Some(result),
+            }
         }
         match &*compiled {
             Some(Ok(rules)) => Ok(Arc::clone(rules)),

@@ -7,16 +7,15 @@ use super::bindings::{
     Apply, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, Query, RULES, Restore, Snapshot,
     TYPES, Validate,
 };
+use super::convert;
 use super::guest::Guest;
 use super::instance::{Live, budgeted};
 use super::loader::{Exports, Program};
 use super::log_lines::cut;
 use super::runtime::Runtime;
-use super::{componentize, convert};
 use crate::validator::{AdmitError, History};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Description, Digest, Fault, FaultKind, ScopeName, Seq};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
@@ -38,32 +37,18 @@ pub(super) fn admit(runtime: &Arc<Runtime>, bytes: &[u8]) -> Result<Program, Adm
                 .to_owned(),
         ));
     }
-    let component = compile(runtime, bytes)?;
-    check_imports(runtime, &component)?;
-    let exports = find_exports(runtime, &component)?;
+    let digest = Digest::of(bytes);
+    let compiled = runtime.compiler.compile(runtime, digest, bytes)?;
+    let component = &compiled.component;
+    check_imports(runtime, component)?;
+    let exports = find_exports(runtime, component)?;
     let pre = runtime
         .linker
-        .instantiate_pre(&component)
+        .instantiate_pre(component)
         .map_err(|error| AdmitError::Contract(message(&error)))?;
     let (description, places) = describe(runtime, &pre, &exports)?;
-    let digest = Digest::of(bytes);
+    runtime.compiler.keep(digest, compiled);
     Ok(Program { digest, description, pre, exports, places, runtime: Arc::clone(runtime) })
-}
-
-/// Makes a component of the bytes and compiles it.
-///
-/// wasmtime and wit-component promise no panic on bad input but have had some; here that would
-/// take the store down for a file, so a panic counts as a malformed file.
-fn compile(runtime: &Runtime, bytes: &[u8]) -> Result<Component, AdmitError> {
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        let component = componentize::component(bytes)?;
-        Component::from_binary(&runtime.engine, &component).map_err(|error| {
-            AdmitError::Malformed(format!("this is not a valid component: {}", message(&error)))
-        })
-    }));
-    compiled.unwrap_or_else(|_panic| {
-        Err(AdmitError::Malformed("the compiler failed on this component".to_owned()))
-    })
 }
 
 /// Refuses every import but the contract's, and names them all.
@@ -204,6 +189,7 @@ impl History for NoHistory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compile::CompileOptions;
     use super::*;
     use atomic_store_core::Limits;
 
@@ -212,7 +198,7 @@ mod tests {
 
     #[test]
     fn machine_code_is_never_taken_not_even_from_this_very_engine() {
-        let runtime = Runtime::new(Arc::new(Limits::default())).unwrap();
+        let runtime = Runtime::new(Arc::new(Limits::default()), CompileOptions::default()).unwrap();
         let compiled = runtime.engine.precompile_component(EMPTY).unwrap();
         let error = admit(&runtime, &compiled).err().unwrap();
         assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("machine code")));

@@ -1,6 +1,7 @@
 //! The public face: bytes in, rules out.
 
 use super::admission;
+use super::compile::{CompileCounts, CompileOptions};
 use super::guest::Guest;
 use super::instance::WasmValidator;
 use super::runtime::Runtime;
@@ -25,7 +26,21 @@ impl WasmLoader {
     /// # Errors
     /// [`RuntimeError`] if the machine does not let it.
     pub fn new(limits: Limits) -> Result<Self, RuntimeError> {
-        Ok(WasmLoader { runtime: Runtime::new(Arc::new(limits))? })
+        WasmLoader::with(limits, CompileOptions::default())
+    }
+
+    /// The same, with a say in where compiling is done.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the machine does not let it.
+    pub fn with(limits: Limits, compiling: CompileOptions) -> Result<Self, RuntimeError> {
+        Ok(WasmLoader { runtime: Runtime::new(Arc::new(limits), compiling)? })
+    }
+
+    /// How many components were compiled since the start, and how many need not be.
+    #[must_use]
+    pub fn compiled(&self) -> CompileCounts {
+        self.runtime.compiler.counts()
     }
 
     /// Instances that may be alive at a time: the limit, or what the kernel has memory maps for.

@@ -6,6 +6,8 @@
 
 mod admission;
 mod bindings;
+mod code_cache;
+mod compile;
 mod componentize;
 mod convert;
 mod guest;
@@ -14,6 +16,9 @@ mod limits;
 mod loader;
 mod log_lines;
 mod runtime;
+mod worker;
 
+pub use compile::{CompileCounts, CompileOptions};
 pub use loader::{RuntimeError, WasmLoader};
 pub use runtime::thread_stack_bytes;
+pub use worker::{CompilerProcess, WorkerLimits, compile_worker};
