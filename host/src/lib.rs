@@ -6,6 +6,8 @@ pub mod engine;
 pub mod exchange;
 pub mod log;
 pub mod plugin;
+pub mod self_test;
 pub mod server;
+pub mod signing;
 pub mod store;
 pub mod validator;

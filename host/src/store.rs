@@ -4,6 +4,7 @@ use crate::clock::SystemClock;
 use crate::engine::{Drive, Engine, LEAVING_MAX};
 use crate::log::{FjallLog, OpenError, OpenReport, ReadError};
 use crate::plugin::{CompileCounts, CompileOptions, CompilerProcess, RuntimeError, WasmLoader};
+use crate::signing::Trust;
 use atomic_store_core::Limits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct SandboxOptions {
     /// The program that compiles components, in a process of its own with capped memory and time.
     /// Without one this process does, and neither is capped.
     pub compiler: Option<CompilerProcess>,
+    /// Whose components are let in.
+    pub trust: Trust,
 }
 
 /// An open store. Dropping it without [`Store::close`] is what a crash would do: nothing
@@ -74,6 +77,7 @@ impl Store {
         let rules = Arc::clone(&loader);
         let engine = Engine::open(log, rules, clock, limits, Drive::for_this_machine())?;
         engine.keep_rejected_payloads(options.keep_rejected_payloads);
+        engine.trust(sandbox.trust);
         Ok(Store { engine, loader, report })
     }
 

@@ -86,6 +86,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("compile_memory_bytes_max", COMPILE, "a_compiler_has_its_memory"),
     ("code_bytes_max", COMPILE, "machine_code_has_its_size_wherever_it_is_made"),
     ("code_cache_bytes_max", "host/src/plugin/code_cache.rs", "the_cap_holds_and_the_least_recently_used_goes_first"),
+    ("self_test_ms_max", "host/tests/plugin_self_test.rs", "a_self_test_ends_in_its_time"),
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
@@ -173,6 +174,7 @@ fn every_cap_is_enforced_somewhere() {
     let mut code = read("core/src/limits.rs");
     let checks = code.find("impl Limits {\n    /// Checks an append").expect("the checks");
     code.drain(..checks);
+    code.push_str(&read("core/src/limits_checks.rs"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     gather(&root.join("host/src"), &mut code);
     for (name, _, _) in fields() {

@@ -4,9 +4,10 @@
 use super::args::{DEFAULT_DATA, Global};
 use super::failure::Failure;
 use super::output::note;
-use super::{compile_worker, exit};
+use super::{compile_worker, exit, trust};
 use atomic_store::log::{OpenError, OpenReport, ReadError};
 use atomic_store::server;
+use atomic_store::signing::Trust;
 use atomic_store::store::{SandboxOptions, Store, StoreError, StoreOptions};
 use atomic_store_client::{Address, Client, Options};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,20 @@ fn target(
     })
 }
 
+/// A store of its own for a command that needs none of anybody's: in a directory that goes with it.
+pub(crate) async fn temporary() -> Result<(Connection, tempfile::TempDir), Failure> {
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::file("no directory for a temporary store", &error))?;
+    let connection = embedded(&directory.path().join("store"), Missing::Create).await?;
+    Ok((connection, directory))
+}
+
+/// True if the options or the environment name a store.
+pub(crate) fn named(global: &Global) -> Result<bool, Failure> {
+    let target = target(global, |name| std::env::var_os(name))?;
+    Ok(!matches!(target, Target::Default(_)))
+}
+
 /// Connects, or opens the store.
 pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connection, Failure> {
     match target(global, |name| std::env::var_os(name))? {
@@ -122,10 +137,10 @@ pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connect
 }
 
 /// As [`open`], but waits a while for another command to end.
-pub(crate) async fn open_patiently(options: StoreOptions) -> Result<Store, Failure> {
+pub(crate) async fn open_patiently(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
     let end = Instant::now() + BUSY_WAIT;
     loop {
-        match open(options.clone()).await {
+        match open(options.clone(), trust.clone()).await {
             Err(busy) if busy.code == exit::TRY_AGAIN && Instant::now() < end => {}
             done => return done,
         }
@@ -159,7 +174,7 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
     }
     let mut options = StoreOptions::new(data);
     options.cache_bytes = CACHE_BYTES;
-    let store = open(options).await?;
+    let store = open(options, trust::of_environment()?).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());
     Ok(Connection { client, via, embedded: Some(store) })
@@ -167,15 +182,15 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
 
 /// Opens a store and reports what had to be mended. Reads the disk, so not on a thread that others
 /// wait for.
-pub(crate) async fn open(options: StoreOptions) -> Result<Store, Failure> {
-    let store = tokio::task::spawn_blocking(move || open_blocking(options)).await;
+pub(crate) async fn open(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
+    let store = tokio::task::spawn_blocking(move || open_blocking(options, trust)).await;
     store.map_err(|error| Failure::new(exit::STORAGE, error.to_string()))?
 }
 
 /// The same for who may block.
-pub(crate) fn open_blocking(options: StoreOptions) -> Result<Store, Failure> {
+pub(crate) fn open_blocking(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
     let path = options.path.clone();
-    let sandbox = SandboxOptions { compiler: Some(compile_worker::this_program()) };
+    let sandbox = SandboxOptions { compiler: Some(compile_worker::this_program()), trust };
     let store = Store::open_with(options, sandbox).map_err(|error| {
         let message = format!("the store in {} did not open: {error}", path.display());
         Failure::new(code(&error), message)

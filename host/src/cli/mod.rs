@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and what they share.
 
+mod admission;
 mod append;
 mod append_joint;
 mod args;
@@ -14,8 +15,10 @@ mod failure;
 mod import;
 mod input;
 mod json;
+mod json_admission;
 mod judge;
 mod moment;
+mod oci;
 mod output;
 mod query;
 mod read;
@@ -28,6 +31,7 @@ mod status;
 mod tail;
 mod text;
 mod transfer;
+mod trust;
 mod validator;
 mod verify;
 mod what_if;

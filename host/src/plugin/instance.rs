@@ -200,6 +200,11 @@ impl Validator for WasmValidator {
             },
         )
     }
+
+    fn fuel(&mut self) -> Option<u64> {
+        let left = self.live.as_mut()?.store.get_fuel().ok()?;
+        self.runtime.limits.call_fuel_max.checked_sub(left)
+    }
 }
 
 fn init(

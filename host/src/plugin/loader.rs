@@ -5,8 +5,9 @@ use super::compile::{CompileCounts, CompileOptions};
 use super::guest::Guest;
 use super::instance::WasmValidator;
 use super::runtime::Runtime;
-use crate::validator::{AdmitError, Loader, Rules, Start, StartError, Validator};
-use atomic_store_core::{Description, Digest, Limits};
+use crate::self_test;
+use crate::validator::{AdmitError, Loader, Rules, Start, StartError, Trial, Validator};
+use atomic_store_core::{Check, Description, Digest, Limits};
 use std::sync::Arc;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -53,6 +54,10 @@ impl WasmLoader {
 impl Loader for WasmLoader {
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError> {
         Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes)? }))
+    }
+
+    fn try_out(&self, rules: &dyn Rules, trial: &Trial) -> Vec<Check> {
+        self_test::run(rules, trial, &self.runtime.limits)
     }
 }
 
