@@ -66,7 +66,10 @@ pub enum AdmitError {
     #[error("it could not be compiled: {0}")]
     Compile(String),
     /// It needs something that validators do not get.
-    #[error("it imports {0}; a validator may import nothing but the contract's history and log")]
+    #[error(
+        "it imports {0}; a validator may import nothing but the contract's history and log, and WASI if it is loaded with \
+             --wasi"
+    )]
     Import(String),
     /// It does not export the contract.
     #[error("it does not fit the contract atomic-store:validator@1.0.0: {0}")]

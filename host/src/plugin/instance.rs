@@ -8,6 +8,7 @@ use super::limits::{HostError, Meter, bad_output, fault};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
+use super::wasi::Moment;
 use crate::validator::{History, Start, StartError, Validator, Verdict};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName};
@@ -18,6 +19,10 @@ use wasmtime::component::{Instance, InstancePre};
 /// Bytes beyond the cap that a snapshot is read with, so that one a little too large is refused with
 /// its own cap and not with that of all calls.
 const SNAPSHOT_SLACK: usize = 64 * 1024;
+
+/// Before there is anything to judge: whether an instance starts with `init` or `restore`, it sees the
+/// same.
+const STARTING: Moment = Moment { call: "start", seq: 0, ms: Some(0) };
 
 /// A store with its budget set, and the instance in it.
 pub(super) struct Live {
@@ -32,6 +37,7 @@ impl Live {
         pre: &InstancePre<Guest>,
         scope: &ScopeName,
         history: Arc<dyn History>,
+        wasi: bool,
     ) -> Result<Self, Fault> {
         let limits = Arc::clone(&runtime.limits);
         let guest = Guest {
@@ -41,9 +47,11 @@ impl Live {
             log: LogLines::default(),
             limits,
             hostcalls: 0,
+            wasi: wasi.then(Box::default),
         };
         let mut store = Store::new(&runtime.engine, guest);
         store.limiter(|guest| &mut guest.meter);
+        store.data_mut().at(STARTING);
         let instance = budgeted(&mut store, runtime, "start", |store| {
             pre.instantiate(store).map_err(HostError::resources)
         })?;
@@ -66,6 +74,7 @@ pub(super) fn budgeted<R>(
         Ok(()) => run(store),
         Err(error) => Err(error),
     };
+    store.data_mut().end_call();
     let Guest { log, scope, meter, .. } = store.data_mut();
     log.flush(scope, call);
     result.map_err(|error| fault(&error, meter.denied(), limits))
@@ -94,8 +103,8 @@ impl WasmValidator {
         let runtime = &program.runtime;
         let slot = runtime.slot(program.places).ok_or_else(|| no_room(runtime))?;
         let history = Arc::clone(&start.history);
-        let mut live =
-            Live::new(runtime, &program.pre, start.scope, history).map_err(StartError::Fault)?;
+        let mut live = Live::new(runtime, &program.pre, start.scope, history, program.grants.wasi)
+            .map_err(StartError::Fault)?;
         let answer = match start.snapshot {
             Some(snapshot) => restore(&mut live, program, start, snapshot),
             None => init(&mut live, program, start),
@@ -117,13 +126,15 @@ impl WasmValidator {
     /// Runs one call, and its checks; a fault in either ends the instance.
     fn call<R, T>(
         &mut self,
-        name: &'static str,
+        moment: Moment,
         run: impl FnOnce(&mut Store<Guest>, &Calls) -> wasmtime::Result<R>,
         check: impl FnOnce(R) -> Result<T, atomic_store_core::Invalid>,
     ) -> Result<T, Fault> {
         let Some(live) = &mut self.live else { return Err(lost()) };
+        live.store.data_mut().at(moment);
         let calls = &self.calls;
-        let answer = budgeted(&mut live.store, &self.runtime, name, |store| run(store, calls));
+        let answer =
+            budgeted(&mut live.store, &self.runtime, moment.call, |store| run(store, calls));
         let checked = answer
             .and_then(|answer| check(answer).map_err(|invalid| bad_output(invalid.to_string())));
         if checked.is_err() {
@@ -133,8 +144,8 @@ impl WasmValidator {
     }
 }
 
-impl Validator for WasmValidator {
-    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+impl WasmValidator {
+    fn fold(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
             let apply: Apply<'_> = calls.apply;
             match events {
@@ -146,7 +157,32 @@ impl Validator for WasmValidator {
                 }
             }
         };
-        self.call("apply", run, Ok)
+        let last = events.last();
+        let moment = Moment {
+            call: "apply",
+            seq: last.map_or(0, |event| event.seq.0),
+            ms: Some(last.map_or(0, |event| event.host_ms)),
+        };
+        self.call(moment, run, Ok)
+    }
+
+    /// What a call is about that is about no event of its own.
+    fn now(&self, call: &'static str) -> Moment {
+        // Only a guest that was given WASI can tell.
+        let guest = self.live.as_ref().map(|live| live.store.data());
+        let head = guest.filter(|guest| guest.wasi.is_some()).map(|guest| guest.history.head());
+        Moment { call, seq: head.map_or(0, |head| head.0), ms: None }
+    }
+}
+
+impl Validator for WasmValidator {
+    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        let wasi = self.live.as_ref().is_some_and(|live| live.store.data().wasi.is_some());
+        if wasi {
+            // How events come, one by one or in a batch, must not show in what the clock says.
+            return events.iter().try_for_each(|event| self.fold(std::slice::from_ref(event)));
+        }
+        self.fold(events)
     }
 
     fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault> {
@@ -163,13 +199,16 @@ impl Validator for WasmValidator {
             Ok(answer)
         };
         let limits = Arc::clone(&self.runtime.limits);
-        self.call("validate", run, |answer| convert::verdict(answer, proposals, &limits))
+        let now = self.now("validate");
+        let moment = Moment { seq: now.seq.saturating_add(1), ms: Some(host_ms), ..now };
+        self.call(moment, run, |answer| convert::verdict(answer, proposals, &limits))
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let limits = Arc::clone(&self.runtime.limits);
+        let moment = self.now("snapshot");
         self.call(
-            "snapshot",
+            moment,
             |store, calls| {
                 // A snapshot may be larger than what any other call may hand over.
                 let bytes = limits.snapshot_bytes_max.saturating_add(SNAPSHOT_SLACK);
@@ -185,8 +224,9 @@ impl Validator for WasmValidator {
 
     fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault> {
         let limits = Arc::clone(&self.runtime.limits);
+        let moment = self.now("query");
         self.call(
-            "query",
+            moment,
             |store, calls| {
                 let query: Query<'_> = calls.query;
                 query.call(store, (name, args))

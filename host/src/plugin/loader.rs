@@ -7,7 +7,7 @@ use super::instance::WasmValidator;
 use super::runtime::Runtime;
 use crate::self_test;
 use crate::validator::{AdmitError, Loader, Rules, Start, StartError, Trial, Validator};
-use atomic_store_core::{Check, Description, Digest, Limits};
+use atomic_store_core::{Check, Description, Digest, Grants, Limits};
 use std::sync::Arc;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -53,7 +53,11 @@ impl WasmLoader {
 
 impl Loader for WasmLoader {
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError> {
-        Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes)? }))
+        self.load_granted(bytes, &Grants::default())
+    }
+
+    fn load_granted(&self, bytes: &[u8], grants: &Grants) -> Result<Arc<dyn Rules>, AdmitError> {
+        Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes, grants)? }))
     }
 
     fn try_out(&self, rules: &dyn Rules, trial: &Trial) -> Vec<Check> {
@@ -78,6 +82,7 @@ pub(super) struct Program {
     pub(super) description: Description,
     pub(super) pre: InstancePre<Guest>,
     pub(super) exports: Exports,
+    pub(super) grants: Grants,
     /// Places of an instance among those that may be alive.
     pub(super) places: usize,
     pub(super) runtime: Arc<Runtime>,

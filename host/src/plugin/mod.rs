@@ -16,6 +16,8 @@ mod limits;
 mod loader;
 mod log_lines;
 mod runtime;
+mod wasi;
+mod wasi_streams;
 mod worker;
 
 pub use compile::{CompileCounts, CompileOptions};
