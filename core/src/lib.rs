@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod admission;
 mod append;
 pub mod bundle;
 pub mod chain;
@@ -18,6 +19,7 @@ pub mod frame;
 mod invalid;
 mod joint;
 mod limits;
+mod limits_checks;
 mod originator;
 mod outcome;
 mod page_token;
@@ -31,6 +33,7 @@ mod scope;
 mod scope_info;
 mod seq;
 
+pub use admission::{Check, CheckResult, Grants, LoadOptions};
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
 pub use condition::{Condition, Conflict};
 pub use digest::{Digest, HexError};

@@ -8,9 +8,10 @@
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
-    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
-    LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
-    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+    Answer, Append, BacktestReport, Binding, Check, Digest, Filter, Grants, JointAnswer,
+    JointAppend, Limits, LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position,
+    ProofProgress, Proposal, Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo,
+    ScopeName, ScopePattern, Seq, ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
 
@@ -325,6 +326,20 @@ pub enum Request {
         /// Which verdict.
         of: BundleOf,
     },
+    /// A part of a component, as with `LoadValidator`, but with a say in how it is let in, and with a
+    /// report. Reply: `Done`, and `Admitted` after the last.
+    AdmitValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// With the last part: what is asked for.
+        last: Option<LoadOptions>,
+    },
+    /// What a validator was given when it was loaded. Reply: `Admitted`, without checks.
+    ShowAdmission {
+        /// Which.
+        validator: ValidatorRef,
+    },
 }
 
 /// What a server may answer.
@@ -439,6 +454,23 @@ pub enum Reply {
     Backtested(Box<BacktestReport>),
     /// A part of a bundle.
     BundlePart(serde_bytes::ByteBuf),
+    /// To `ShowAdmission` and to the last part of `AdmitValidator`.
+    Admitted(Box<Admitted>),
+}
+
+/// A component that was let in, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The validator.
+    pub info: RuleInfo,
+    /// True if it was loaded by this request.
+    pub new: bool,
+    /// Its bindings.
+    pub bindings: Vec<Binding>,
+    /// What it was given.
+    pub grants: Grants,
+    /// What its self-test found; nothing if it was loaded before.
+    pub checks: Vec<Check>,
 }
 
 /// What became of one batch of a what-if.

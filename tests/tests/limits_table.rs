@@ -20,6 +20,7 @@ const READING: &str = "tests/tests/read_refusals.rs";
 const RESUME: &str = "tests/tests/net_resume.rs";
 const PLUGIN: &str = "host/tests/plugin_limits.rs";
 const HOSTILE: &str = "host/tests/plugin_hostile.rs";
+const COMPILE: &str = "host/tests/plugin_compile.rs";
 const CONTRACT: &str = "host/tests/plugin_contract.rs";
 const DIRECTORY: &str = "host/tests/log_directory.rs";
 
@@ -81,6 +82,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("component_bytes_max", PLUGIN, "a_component_has_its_size"),
     ("component_bytes_max", NET, "a_component_of_the_cap_is_looked_at_and_one_byte_more_is_not"),
     ("component_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
+    ("compile_ms_max", COMPILE, "a_compiler_that_takes_too_long_is_ended_at_its_deadline"),
+    ("compile_memory_bytes_max", COMPILE, "a_compiler_has_its_memory"),
+    ("code_bytes_max", COMPILE, "machine_code_has_its_size_wherever_it_is_made"),
+    ("code_cache_bytes_max", "host/src/plugin/code_cache.rs", "the_cap_holds_and_the_least_recently_used_goes_first"),
+    ("self_test_ms_max", "host/tests/plugin_self_test.rs", "a_self_test_ends_in_its_time"),
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
@@ -171,6 +177,7 @@ fn every_cap_is_enforced_somewhere() {
     let mut code = read("core/src/limits.rs");
     let checks = code.find("impl Limits {\n    /// Checks an append").expect("the checks");
     code.drain(..checks);
+    code.push_str(&read("core/src/limits_checks.rs"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     gather(&root.join("host/src"), &mut code);
     for (name, _, _) in fields() {

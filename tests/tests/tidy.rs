@@ -69,6 +69,8 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("wit_component", "host/src/plugin/"),
     ("wit_parser", "host/src/plugin/"),
     ("wasmparser", "host/src/plugin/"),
+    ("ed25519_dalek", "host/src/signing.rs"),
+    ("sha2", "host/src/cli/oci.rs"),
     ("clap", "host/src/cli/"),
     ("clap_complete", "host/src/cli/"),
     ("comfy_table", "host/src/cli/"),

@@ -5,8 +5,8 @@ use super::exit;
 use super::failure::Failure;
 use super::output::{Out, plain_json};
 use super::{
-    append, append_joint, bench, completions, conflicts, import, query, read, scope, serve, status,
-    tail,
+    append, append_joint, bench, compile_worker, completions, conflicts, import, query, read,
+    scope, serve, status, tail,
 };
 use super::{rejections, text, transfer, validator, verify, what_if};
 use clap::Parser;
@@ -53,6 +53,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Completions(args) => completions::run(&args, out),
         Command::Bench(args) => bench::run(&global, &args, out),
         Command::BenchClient(args) => bench::run_client(args, out),
+        Command::CompileWorker(args) => compile_worker::run(&args),
         Command::Append(args) => block_on(append::run(&global, args, out)),
         Command::AppendJoint(args) => block_on(append_joint::run(&global, args, out)),
         Command::Read(args) => block_on(read::run(&global, args, out)),

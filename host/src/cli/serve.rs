@@ -4,6 +4,7 @@ use super::args::{DEFAULT_DATA, Global};
 use super::connect;
 use super::failure::Failure;
 use super::output::Out;
+use super::trust::TrustArgs;
 use super::{exit, run};
 use atomic_store::engine::Engine;
 use atomic_store::server::{self, ServeError, Server, ServerOptions};
@@ -46,6 +47,8 @@ pub(crate) struct Serve {
     /// Seconds that a clean shutdown may take
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     shutdown_seconds: u64,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// What is logged to standard error
     #[arg(long, value_enum, default_value_t = Level::Info)]
     log: Level,
@@ -80,7 +83,7 @@ async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failur
     options.keep_rejected_payloads =
         args.keep_rejected_payloads || connect::keeps_rejected_payloads();
     options.cache_bytes = args.cache * 1024 * 1024;
-    let store = connect::open_patiently(options).await?;
+    let store = connect::open_patiently(options, args.trust.trust()).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));
     let stopped = listen(global, &store, socket, out).await?;
     let deadline = Duration::from_secs(args.shutdown_seconds);

@@ -1,4 +1,4 @@
-//! What operators do: load, bind and unbind validators. Each success is an event of `$system`.
+//! What operators do: bind and unbind validators; loading is in `admit.rs`. Each success is an event of `$system`.
 
 use super::handle::Engine;
 use super::system::{ConfigText, SystemEvent};
@@ -6,35 +6,6 @@ use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, ValidatorRef};
 
 impl Engine {
-    /// Admits a component and stores it. True if it is new; the same bytes again are no news.
-    /// Blocks while it is compiled and until it is durable.
-    ///
-    /// # Errors
-    /// `NotAdmitted` says what is wrong with it, `Invalid` which limit it breaks.
-    pub fn load(&self, component: &[u8]) -> Result<(RuleInfo, bool), RequestError> {
-        let shared = &self.shared;
-        shared.limits.check_component(component.len()).map_err(invalid)?;
-        let digest = atomic_store_core::Digest::of(component);
-        if let Some(info) = shared.registry.info(&digest)
-            && (info.built_in || matches!(shared.log.module(&digest), Ok(Some(_))))
-        {
-            return Ok((info, false));
-        }
-        self.check_writable()?;
-        shared.registry.check_validators(&shared.limits)?;
-        let rules = self.loader.load(component);
-        let rules = rules.map_err(|error| RequestError::NotAdmitted(error.to_string()))?;
-        let info = RuleInfo {
-            digest,
-            description: rules.description().clone(),
-            bytes: component.len() as u64,
-            built_in: false,
-        };
-        let event = SystemEvent::ValidatorLoaded(info.clone());
-        self.record(&event, Some((rules, component.into())))?;
-        Ok((info, true))
-    }
-
     /// All loaded validators, in the order of loading, and all bindings.
     #[must_use]
     pub fn validators(&self) -> (Vec<RuleInfo>, Vec<Binding>) {

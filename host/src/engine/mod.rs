@@ -8,6 +8,7 @@
 //! commit nothing is written until a restart.
 
 mod admin;
+mod admit;
 mod built_in;
 mod burst;
 mod committer;

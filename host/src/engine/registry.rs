@@ -1,12 +1,14 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
 use super::built_in::{AcceptAll, Originator};
-use super::system::SystemEvent;
+use super::system::{LoadedRule, SystemEvent};
 use crate::log::{EventLog, Floor};
+use crate::signing::Trust;
 use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Binding, Digest, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+    Binding, Digest, Grants, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq,
+    ValidatorName, ValidatorRef,
 };
 use semver::{Version, VersionReq};
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ pub(crate) struct Registry {
     sealed: AtomicUsize,
     loader: Arc<dyn Loader>,
     log: Arc<dyn EventLog>,
+    trust: RwLock<Arc<Trust>>,
 }
 
 #[derive(Default)]
@@ -40,6 +43,7 @@ struct State {
 /// asks for.
 struct Entry {
     info: RuleInfo,
+    grants: Grants,
     /// The event of `$system` that loaded it: among equal versions the newest counts.
     seq: Seq,
     compiled: Mutex<Option<Compiled>>,
@@ -62,7 +66,8 @@ impl Registry {
         let mut state = State::default();
         let mut add = |info: RuleInfo, rules: Arc<dyn Rules>| {
             let (digest, compiled) = (info.digest, Mutex::new(Some(Ok(rules))));
-            state.entries.insert(digest, Arc::new(Entry { info, seq: Seq::ZERO, compiled }));
+            let (grants, seq) = (Grants::default(), Seq::ZERO);
+            state.entries.insert(digest, Arc::new(Entry { info, grants, seq, compiled }));
         };
         if let Some(accept_all) = AcceptAll::new() {
             add(accept_all.info(), Arc::new(accept_all));
@@ -71,7 +76,8 @@ impl Registry {
             add(originator.info(), Arc::new(originator));
         }
         let (generation, sealed) = (AtomicU64::new(1), AtomicUsize::new(0));
-        Registry { state: RwLock::new(state), generation, sealed, loader, log }
+        let (state, trust) = (RwLock::new(state), RwLock::default());
+        Registry { state, generation, sealed, loader, log, trust }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -86,10 +92,11 @@ impl Registry {
     pub(crate) fn fold(&self, seq: Seq, event: &SystemEvent, rules: Option<Arc<dyn Rules>>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            SystemEvent::ValidatorLoaded(info) => {
-                let compiled = Mutex::new(rules.map(Ok));
-                let entry = Entry { info: info.clone(), seq, compiled };
-                state.entries.insert(info.digest, Arc::new(entry));
+            SystemEvent::ValidatorLoaded(loaded) => {
+                let LoadedRule { info, grants } = (**loaded).clone();
+                let (digest, compiled) = (info.digest, Mutex::new(rules.map(Ok)));
+                let entry = Entry { info, grants, seq, compiled };
+                state.entries.insert(digest, Arc::new(entry));
             }
             SystemEvent::ScopeBound { pattern, validator, config } => {
                 let (pattern, validator) = (pattern.clone(), *validator);
@@ -160,13 +167,17 @@ impl Registry {
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not
-    /// be read is tried again the next time, one that could not be compiled is not.
+    /// be read or compiled in time is tried again the next time, one that is refused is not.
     fn rules(&self, entry: &Entry) -> Result<Arc<dyn Rules>, String> {
         let mut compiled = entry.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.is_none() {
             let bytes = self.log.module(&entry.info.digest).map_err(|error| error.to_string())?;
             let bytes = bytes.ok_or("its component is missing; load it again")?;
-            *compiled = Some(self.loader.load(&bytes));
+            match self.loader.load_granted(&bytes, &entry.grants) {
+                // A matter of this moment, such as a busy machine.
+                Err(error @ AdmitError::Compile(_)) => return Err(error.to_string()),
+                result => *compiled = Some(result),
+            }
         }
         match &*compiled {
             Some(Ok(rules)) => Ok(Arc::clone(rules)),
@@ -199,6 +210,30 @@ impl Registry {
         state.bindings.values().filter(|binding| binding.validator == *digest).cloned().collect()
     }
 
+    /// What a validator was given when it was loaded.
+    pub(crate) fn grants(&self, digest: &Digest) -> Grants {
+        self.read().entries.get(digest).map(|entry| entry.grants.clone()).unwrap_or_default()
+    }
+
+    /// The patterns that validators of this name judge.
+    pub(crate) fn patterns_of(&self, name: &ValidatorName) -> Vec<ScopePattern> {
+        let state = self.read();
+        let named = |digest| {
+            state.entries.get(digest).is_some_and(|entry| entry.info.description.name == *name)
+        };
+        let bindings = state.bindings.values().filter(|binding| named(&binding.validator));
+        bindings.map(|binding| binding.pattern.clone()).collect()
+    }
+
+    /// Whose components are let in.
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+
     pub(crate) fn has_binding(&self, pattern: &ScopePattern) -> bool {
         self.read().bindings.contains_key(pattern)
     }
@@ -212,7 +247,7 @@ impl Registry {
         limits: &Limits,
     ) -> Result<(), RequestError> {
         match event {
-            SystemEvent::ValidatorLoaded(info) if self.info(&info.digest).is_none() => {
+            SystemEvent::ValidatorLoaded(loaded) if self.info(&loaded.info.digest).is_none() => {
                 self.check_validators(limits)
             }
             SystemEvent::ScopeBound { pattern, .. } if !self.has_binding(pattern) => {

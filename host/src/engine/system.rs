@@ -8,7 +8,9 @@ use crate::validator::Rules;
 use atomic_store_core::chain::{self, Walk};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, Record};
-use atomic_store_core::{AppendId, ContentType, Digest, RuleInfo, ScopeName, ScopePattern, Seq};
+use atomic_store_core::{
+    AppendId, ContentType, Digest, Grants, RuleInfo, ScopeName, ScopePattern, Seq,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub(crate) enum SystemEvent {
     /// A component was admitted; its bytes were stored in the same commit.
-    ValidatorLoaded(RuleInfo),
+    ValidatorLoaded(Box<LoadedRule>),
     /// A validator judges scopes from here on.
     ScopeBound { pattern: ScopePattern, validator: Digest, config: Option<ConfigText> },
     /// No validator of this pattern any more.
@@ -42,6 +44,20 @@ pub(crate) enum SystemEvent {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         from: Option<RestoredFrom>,
     },
+}
+
+/// A component that was admitted, and on which terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoadedRule {
+    #[serde(flatten)]
+    pub(crate) info: RuleInfo,
+    /// Left out if it was given nothing, as in stores of earlier versions.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) grants: Grants,
+}
+
+fn is_nothing(grants: &Grants) -> bool {
+    *grants == Grants::default()
 }
 
 /// The scope that a restored one was renamed from, and its hash at its head.

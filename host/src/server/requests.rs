@@ -9,8 +9,10 @@ use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
 use super::{past, rejections, skim, skim_batches, skim_reads};
 use crate::engine::{Against, Burst, Engine, Selection};
-use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
-use atomic_store_core::{PagePlace, ScopeName};
+use atomic_store_core::protocol::{
+    Admitted, At, ClientFrame, Replay, Reply, Request, RequestError,
+};
+use atomic_store_core::{LoadOptions, PagePlace, ScopeName};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -193,6 +195,7 @@ impl Requests {
             }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
             Request::OfferValidator { part, last } => self.offer(call, &part, last),
+            Request::AdmitValidator { part, last } => self.admit(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {
                 let (restores, hub) = (self.restores.clone(), Arc::clone(&self.session.hub));
                 let part = Part { scope, records, last, from };
@@ -244,13 +247,32 @@ impl Requests {
     }
 
     fn load(&mut self, call: u64, part: &[u8], last: bool) {
+        self.upload(call, part, last, |engine, component| {
+            let loaded = engine.load_with(component, &LoadOptions::default())?;
+            let Admitted { info, new, bindings, .. } = loaded;
+            Ok(Reply::Validator { info, new, bindings })
+        });
+    }
+
+    fn admit(&mut self, call: u64, part: &[u8], last: Option<LoadOptions>) {
+        let (last, options) = (last.is_some(), last.unwrap_or_default());
+        self.upload(call, part, last, move |engine, component| {
+            engine
+                .load_with(component, &options)
+                .map(|admitted| Reply::Admitted(Box::new(admitted)))
+        });
+    }
+
+    /// Takes a part of a component; the whole is then worked on.
+    fn upload(
+        &mut self,
+        call: u64,
+        part: &[u8],
+        last: bool,
+        work: impl FnOnce(&Engine, &[u8]) -> Result<Reply, RequestError> + Send + 'static,
+    ) {
         match self.upload.part(&self.session.hub, part, last) {
-            Ok(Some(whole)) => self.task(call, move |engine| {
-                let (info, new) = engine.load(whole.bytes())?;
-                let bindings = engine.validators().1;
-                let bindings = bindings.into_iter().filter(|b| b.validator == info.digest);
-                Ok(Reply::Validator { new, bindings: bindings.collect(), info })
-            }),
+            Ok(Some(whole)) => self.task(call, move |engine| work(engine, whole.bytes())),
             Ok(None) => {
                 self.started += 1;
                 self.session.out.reply(call, &Reply::Done);
@@ -348,6 +370,9 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::ShowValidator { validator } => {
             let (info, bindings) = engine.validator(&validator)?;
             Ok(Reply::Validator { info, new: false, bindings })
+        }
+        Request::ShowAdmission { validator } => {
+            engine.admission(&validator).map(|admitted| Reply::Admitted(Box::new(admitted)))
         }
         Request::Bind { pattern, validator, config } => {
             engine.bind(pattern, &validator, config).map(Reply::Bound)
