@@ -98,7 +98,7 @@ impl<'a> Scenario<'a> {
     fn step(&mut self, step: &Step) -> Option<()> {
         self.steps += 1;
         self.last_ms = step.ms;
-        let look = !self.large || self.steps % LARGE_SNAPSHOT_EVERY == 0;
+        let look = !self.large || self.steps.is_multiple_of(LARGE_SNAPSHOT_EVERY);
         let before = if look { self.look()? } else { None };
         let first = self.watched.validate(&step.proposal, step.ms);
         let fuel = self.watched.fuel();
