@@ -68,6 +68,13 @@ class Payload:
             raise Malformed(self.kind, error) from None
         return value
 
+    def fields(self) -> dict[str, Any]:
+        """The fields of a JSON object. Raises :class:`Malformed` if it is anything else."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise Malformed(self.kind, "it is no object")
+        return value
+
     def try_json(self, default: Any = None) -> Any:
         """As JSON; ``default`` if it is none."""
         try:
