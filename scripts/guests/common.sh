@@ -42,17 +42,17 @@ publish() {
 
 # pip_tool NAME: the packages of scripts/guests/NAME.txt from PyPI, in target/guest-tools/NAME/venv.
 pip_tool() {
-    local requirements=scripts/guests/$1.txt tools=target/guest-tools/$1
-    cmp -s "$requirements" "$tools/installed" && return
+    local requirements=scripts/guests/$1.txt into=target/guest-tools/$1
+    cmp -s "$requirements" "$into/installed" && return
     python3 -c 'import venv' 2>/dev/null ||
         die "$1 comes from PyPI; that needs Python 3 with venv; Debian: apt-get install python3-venv"
     say "installing the tool for $1 from PyPI"
-    rm -rf "${tools:?}/venv"
-    mkdir -p "$tools"
-    quietly python3 -m venv "$tools/venv"
-    quietly "$tools/venv/bin/pip" install --disable-pip-version-check --require-hashes \
+    rm -rf "${into:?}/venv"
+    mkdir -p "$into"
+    quietly python3 -m venv "$into/venv"
+    quietly "$into/venv/bin/pip" install --disable-pip-version-check --require-hashes \
         --only-binary :all: -r "$requirements"
-    cp "$requirements" "$tools/installed"
+    cp "$requirements" "$into/installed"
 }
 
 # The compiler for C, C++ and Zig. It keeps what it has compiled beside itself.

@@ -23,8 +23,6 @@ run() {
 for folder in guest-sdk/go guest-sdk/go/template examples/auction-go; do
     arguments=(test ./...)
     run "$folder"
-    arguments=(vet ./...)
-    run "$folder"
 done
 
 built() {
