@@ -266,6 +266,7 @@ macro_rules! languages {
 
 languages! {
     c: "auction-c",
+    cpp: "auction-cpp",
     zig: "auction-zig",
     go: "auction-go",
     javascript: "auction-js",
