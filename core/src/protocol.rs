@@ -2,18 +2,22 @@
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
 //! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! last of which is `Done` or an error; subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Check, Digest, Filter, JointAnswer, JointAppend};
-use crate::{Grants, Limits, LoadOptions, Outcome};
-use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
+use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend};
+use crate::{
+    Limits, LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress,
+};
+use crate::{Proposal, Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo};
 use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
+pub use crate::admission::Admitted;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
+pub use crate::status::{StoreStatus, VerifyReport};
 
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,6 +271,29 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Judges the appends of a scope, or of all scopes, again, each by the rule recorded for it.
+    /// Replies: `ProofProgress`, then `Logic`.
+    VerifyLogic {
+        /// One scope, or all.
+        scope: Option<ScopeName>,
+        /// Of all scopes those whose names come after this one; empty for all.
+        after: String,
+    },
+    /// Entries of the journal of rejections after a number, then each new one. Replies: `Rejections`,
+    /// until `Ended`.
+    SubscribeRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+    },
+    /// Where the journal of rejections ends. Reply: `RejectionsEnd`.
+    LocateRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// As many of the last entries are wanted.
+        last: u64,
+    },
     /// A part of a component, as with `LoadValidator`, but with a say in how it is let in, and with a
     /// report. Reply: `Done`, and `Admitted` after the last.
     AdmitValidator {
@@ -385,23 +412,14 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// How far `VerifyLogic` is.
+    ProofProgress(ProofProgress),
+    /// The end of `VerifyLogic`.
+    Logic(Box<LogicReport>),
+    /// To `LocateRejections`.
+    RejectionsEnd(RejectionsEnd),
     /// To `ShowAdmission` and to the last part of `AdmitValidator`.
     Admitted(Box<Admitted>),
-}
-
-/// A component that was let in, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admitted {
-    /// The validator.
-    pub info: RuleInfo,
-    /// True if it was loaded by this request.
-    pub new: bool,
-    /// Its bindings.
-    pub bindings: Vec<Binding>,
-    /// What it was given.
-    pub grants: Grants,
-    /// What its self-test found; nothing if it was loaded before.
-    pub checks: Vec<Check>,
 }
 
 /// What became of one batch of a what-if.
@@ -421,40 +439,6 @@ impl std::fmt::Display for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// What a verification found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyReport {
-    /// Scopes checked.
-    pub scopes: u64,
-    /// Events checked.
-    pub events: u64,
-    /// Bytes of the events checked.
-    pub bytes: u64,
-    /// What is wrong, at most 100 entries; nothing if the store is intact.
-    pub damage: Vec<String>,
-}
-
-/// About a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Its identity.
-    pub store: StoreId,
-    /// The version of the program.
-    pub version: String,
-    /// The last position.
-    pub position: Position,
-    /// Group commits since the store was made.
-    pub commits: u64,
-    /// Stored scopes.
-    pub scopes: u64,
-    /// Scopes whose loop is in memory.
-    pub live: u64,
-    /// Appends in flight.
-    pub in_flight: u64,
-    /// Why the store takes no appends, if so.
-    pub read_only: Option<String>,
 }
 
 /// Why a request was refused. The message says what to do.

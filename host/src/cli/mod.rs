@@ -22,6 +22,7 @@ mod oci;
 mod output;
 mod query;
 mod read;
+mod rejection_json;
 mod rejections;
 mod run;
 mod scope;
@@ -35,5 +36,6 @@ mod trust;
 mod validator;
 mod verify;
 mod what_if;
+mod work;
 
 pub(crate) use run::main;

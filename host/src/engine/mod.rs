@@ -25,6 +25,7 @@ mod past;
 mod pending;
 mod pool;
 mod post;
+mod proof;
 mod registry;
 mod rejected;
 mod repeats;
@@ -35,6 +36,7 @@ mod select;
 mod shared;
 mod start;
 mod system;
+mod trial;
 mod verify;
 mod whole;
 

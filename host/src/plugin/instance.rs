@@ -1,17 +1,17 @@
 //! One instance: the state of one scope. Every call gets a fresh budget; the first fault ends the
 //! instance and gives its memory back.
 
-use super::bindings::{Apply, Init, Query, Restore, Snapshot, Validate};
-use super::convert;
+use super::bindings::{Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Validate};
 use super::guest::Guest;
 use super::limits::{HostError, Meter, bad_output, fault};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
 use super::wasi::Moment;
-use crate::validator::{History, Start, StartError, Validator, Verdict};
+use super::{convert, packed};
+use crate::validator::{Admission, History, Start, StartError, Validator, Verdict};
 use atomic_store_core::record::BodyIn;
-use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName};
+use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName, Seq};
 use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
@@ -86,6 +86,14 @@ struct Calls {
     validate: Validate<'static>,
     snapshot: Snapshot,
     query: Query<'static>,
+    packed: Option<PackedCalls>,
+}
+
+/// The faster ones, of a guest that has them.
+#[derive(Clone, Copy)]
+struct PackedCalls {
+    apply: ApplyPacked<'static>,
+    admit: Admit<'static>,
 }
 
 /// A running validator.
@@ -147,6 +155,10 @@ impl WasmValidator {
 impl WasmValidator {
     fn fold(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
+            if let Some(fast) = calls.packed {
+                let apply: ApplyPacked<'_> = fast.apply;
+                return apply.call(store, (&packed::events(events),));
+            }
             let apply: Apply<'_> = calls.apply;
             match events {
                 // The common case: one event, and nothing on the heap.
@@ -166,6 +178,11 @@ impl WasmValidator {
         self.call(moment, run, Ok)
     }
 
+    /// Random numbers of a verdict and of a fold differ, so such a guest gets one call for each.
+    fn has_wasi(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.store.data().wasi.is_some())
+    }
+
     /// What a call is about that is about no event of its own.
     fn now(&self, call: &'static str) -> Moment {
         // Only a guest that was given WASI can tell.
@@ -177,8 +194,7 @@ impl WasmValidator {
 
 impl Validator for WasmValidator {
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
-        let wasi = self.live.as_ref().is_some_and(|live| live.store.data().wasi.is_some());
-        if wasi {
+        if self.has_wasi() {
             // How events come, one by one or in a batch, must not show in what the clock says.
             return events.iter().try_for_each(|event| self.fold(std::slice::from_ref(event)));
         }
@@ -202,6 +218,30 @@ impl Validator for WasmValidator {
         let now = self.now("validate");
         let moment = Moment { seq: now.seq.saturating_add(1), ms: Some(host_ms), ..now };
         self.call(moment, run, |answer| convert::verdict(answer, proposals, &limits))
+    }
+
+    fn admit(
+        &mut self,
+        proposal: &Proposal,
+        seq: Seq,
+        host_ms: u64,
+    ) -> Result<Option<Admission>, Fault> {
+        let Some(fast) = self.calls.packed.filter(|_| !self.has_wasi()) else { return Ok(None) };
+        let moment = Moment { call: "admit", seq: seq.0, ms: Some(host_ms) };
+        let run = |store: &mut Store<Guest>, _: &Calls| {
+            let admit: Admit<'_> = fast.admit;
+            Ok(admit.call(store, (&packed::proposal(proposal, seq, host_ms),))?.0)
+        };
+        let limits = Arc::clone(&self.runtime.limits);
+        let proposals = std::slice::from_ref(proposal);
+        let admission = self.call(moment, run, |answer| match answer {
+            Ok(None) => Ok(Admission::Folded),
+            Ok(Some(yes)) => {
+                convert::verdict(Ok(vec![yes]), proposals, &limits).map(Admission::Judged)
+            }
+            Err(no) => convert::verdict(Err(no), proposals, &limits).map(Admission::Judged),
+        });
+        admission.map(Some)
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {
@@ -274,7 +314,15 @@ fn restore(
 
 fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
     let (store, exports) = (&mut live.store, &program.exports);
+    let packed = match &exports.packed {
+        None => None,
+        Some(packed) => Some(PackedCalls {
+            apply: live.instance.get_typed_func(&mut *store, packed.apply)?,
+            admit: live.instance.get_typed_func(&mut *store, packed.admit)?,
+        }),
+    };
     Ok(Calls {
+        packed,
         apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
         validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
         snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,

@@ -15,6 +15,7 @@ mod instance;
 mod limits;
 mod loader;
 mod log_lines;
+mod packed;
 mod runtime;
 mod wasi;
 mod wasi_streams;
