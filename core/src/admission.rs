@@ -1,6 +1,6 @@
 //! How a component is let in: what its loader asks for, and what the store found out about it.
 
-use crate::{Proposal, ScopePattern};
+use crate::{Binding, Proposal, RuleInfo, ScopePattern};
 use serde::{Deserialize, Serialize};
 
 /// What whoever loads a component asks for.
@@ -74,4 +74,19 @@ impl Check {
     pub fn failed(&self) -> bool {
         self.result == CheckResult::Failed
     }
+}
+
+/// A component that was let in, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The validator.
+    pub info: RuleInfo,
+    /// True if it was loaded by this request.
+    pub new: bool,
+    /// Its bindings.
+    pub bindings: Vec<Binding>,
+    /// What it was given.
+    pub grants: Grants,
+    /// What its self-test found; nothing if it was loaded before.
+    pub checks: Vec<Check>,
 }

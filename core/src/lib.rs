@@ -32,6 +32,7 @@ mod rule;
 mod scope;
 mod scope_info;
 mod seq;
+mod status;
 
 pub use admission::{Check, CheckResult, Grants, LoadOptions};
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};

@@ -8,16 +8,18 @@
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
-    Answer, Append, BacktestReport, Binding, Check, Digest, Filter, Grants, JointAnswer,
-    JointAppend, Limits, LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position,
-    ProofProgress, Proposal, Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo,
-    ScopeName, ScopePattern, Seq, ValidatorRef,
+    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
+    LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal,
+    Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
+    ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::admission::Admitted;
 pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
+pub use crate::status::{StoreStatus, VerifyReport};
 
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -458,21 +460,6 @@ pub enum Reply {
     Admitted(Box<Admitted>),
 }
 
-/// A component that was let in, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admitted {
-    /// The validator.
-    pub info: RuleInfo,
-    /// True if it was loaded by this request.
-    pub new: bool,
-    /// Its bindings.
-    pub bindings: Vec<Binding>,
-    /// What it was given.
-    pub grants: Grants,
-    /// What its self-test found; nothing if it was loaded before.
-    pub checks: Vec<Check>,
-}
-
 /// What became of one batch of a what-if.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -490,40 +477,6 @@ impl std::fmt::Display for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// What a verification found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyReport {
-    /// Scopes checked.
-    pub scopes: u64,
-    /// Events checked.
-    pub events: u64,
-    /// Bytes of the events checked.
-    pub bytes: u64,
-    /// What is wrong, at most 100 entries; nothing if the store is intact.
-    pub damage: Vec<String>,
-}
-
-/// About a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Its identity.
-    pub store: StoreId,
-    /// The version of the program.
-    pub version: String,
-    /// The last position.
-    pub position: Position,
-    /// Group commits since the store was made.
-    pub commits: u64,
-    /// Stored scopes.
-    pub scopes: u64,
-    /// Scopes whose loop is in memory.
-    pub live: u64,
-    /// Appends in flight.
-    pub in_flight: u64,
-    /// Why the store takes no appends, if so.
-    pub read_only: Option<String>,
 }
 
 /// Why a request was refused. The message says what to do.
