@@ -6,7 +6,9 @@
 //! store's own contract. Reading a foreign one would mean to trust a parser that recurses without
 //! end on packages that depend on each other, which ends the process and not just the call.
 
-use super::bindings::{FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES};
+use super::bindings::{
+    FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES, UPCASTING,
+};
 use super::log_lines::cut;
 use crate::validator::AdmitError;
 use std::borrow::Cow;
@@ -19,6 +21,8 @@ const CONTRACT: &str = include_str!("../../../wit/validator.wit");
 const WORLD: &str = "validator";
 /// The world of one with the faster calls.
 const PACKED_WORLD: &str = "packed-validator";
+/// The world beside it of one that knows older events.
+const UPCASTS_WORLD: &str = "upcasts";
 /// Sections that say which interface a core module has begin with this.
 const METADATA: &str = "component-type";
 /// The part of such a section that holds the encoding of texts.
@@ -141,7 +145,12 @@ impl<'a> Module<'a> {
         }
         let encoding = self.encoding.unwrap_or_default();
         let world = if self.packed().is_empty() { WORLD } else { PACKED_WORLD };
+        let upcast = format!("{UPCASTING}#upcast");
+        let upcasts = self.exports.iter().any(|name| *name == upcast);
         let encoded = embed(&mut bytes, world, encoding).and_then(|()| {
+            if upcasts {
+                embed(&mut bytes, UPCASTS_WORLD, encoding)?;
+            }
             let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
             encoder.encode()
         });

@@ -1,14 +1,16 @@
 //! One instance: the state of one scope. Every call gets a fresh budget; the first fault ends the
 //! instance and gives its memory back.
 
-use super::bindings::{Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Validate};
+use super::bindings::{
+    Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Upcast, Validate,
+};
 use super::guest::Guest;
 use super::limits::{HostError, Meter, bad_output, fault, trace};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
 use super::{convert, packed};
-use crate::validator::{Admission, History, Start, StartError, Validator, Verdict};
+use crate::validator::{Admission, History, Start, StartError, Validator, Verdict, upcasted};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName, Seq};
 use std::sync::Arc;
@@ -81,6 +83,7 @@ struct Calls {
     snapshot: Snapshot,
     query: Query<'static>,
     packed: Option<PackedCalls>,
+    upcast: Option<Upcast<'static>>,
 }
 
 /// The faster ones, of a guest that has them.
@@ -125,6 +128,26 @@ impl WasmValidator {
         Ok(WasmValidator { live: Some(live), calls, runtime: Arc::clone(runtime), _slot: slot })
     }
 
+    /// Folds events as they are.
+    fn fold(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        let run = |store: &mut Store<Guest>, calls: &Calls| {
+            if let Some(fast) = calls.packed {
+                let apply: ApplyPacked<'_> = fast.apply;
+                return apply.call(store, (&packed::events(events),));
+            }
+            let apply: Apply<'_> = calls.apply;
+            match events {
+                // The common case: one event, and nothing on the heap.
+                [event] => apply.call(store, (&[convert::event(event)],)),
+                events => {
+                    let events: Vec<_> = events.iter().map(convert::event).collect();
+                    apply.call(store, (&events,))
+                }
+            }
+        };
+        self.call("apply", run, Ok)
+    }
+
     /// Runs one call, and its checks; a fault in either ends the instance.
     fn call<R, T>(
         &mut self,
@@ -146,22 +169,22 @@ impl WasmValidator {
 
 impl Validator for WasmValidator {
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
-        let run = |store: &mut Store<Guest>, calls: &Calls| {
-            if let Some(fast) = calls.packed {
-                let apply: ApplyPacked<'_> = fast.apply;
-                return apply.call(store, (&packed::events(events),));
-            }
-            let apply: Apply<'_> = calls.apply;
-            match events {
-                // The common case: one event, and nothing on the heap.
-                [event] => apply.call(store, (&[convert::event(event)],)),
-                events => {
-                    let events: Vec<_> = events.iter().map(convert::event).collect();
-                    apply.call(store, (&events,))
-                }
-            }
+        if self.calls.upcast.is_none() {
+            return self.fold(events);
+        }
+        let newer = self.upcast(events)?;
+        self.fold(&upcasted(events, &newer))
+    }
+
+    fn upcast(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+        let Some(upcast) = self.calls.upcast else { return Ok(vec![None; events.len()]) };
+        let run = |store: &mut Store<Guest>, _: &Calls| {
+            let upcast: Upcast<'_> = upcast;
+            let events: Vec<_> = events.iter().map(convert::event).collect();
+            Ok(upcast.call(store, (&events,))?.0)
         };
-        self.call("apply", run, Ok)
+        let limits = Arc::clone(&self.runtime.limits);
+        self.call("upcast", run, |answer| convert::upcast(answer, events, &limits))
     }
 
     fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault> {
@@ -187,6 +210,10 @@ impl Validator for WasmValidator {
         seq: Seq,
         host_ms: u64,
     ) -> Result<Option<Admission>, Fault> {
+        // What it folds at once it would fold as it stands, and not as it is today.
+        if self.calls.upcast.is_some() {
+            return Ok(None);
+        }
         let Some(fast) = self.calls.packed else { return Ok(None) };
         let run = |store: &mut Store<Guest>, _: &Calls| {
             let admit: Admit<'_> = fast.admit;
@@ -274,8 +301,10 @@ fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
             admit: live.instance.get_typed_func(&mut *store, packed.admit)?,
         }),
     };
+    let upcast = exports.upcast.map(|upcast| live.instance.get_typed_func(&mut *store, upcast));
     Ok(Calls {
         packed,
+        upcast: upcast.transpose()?,
         apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
         validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
         snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,
