@@ -1,11 +1,12 @@
 //! History, asked again: whether each event follows from its rule.
 
 use crate::ClientError;
-use crate::client::Client;
+use crate::client::{AGAIN, Client};
 use crate::feed::{Feed, Next, unexpected};
 use atomic_store_core::protocol::{BundleOf, Reply, Request};
 use atomic_store_core::{
-    BacktestReport, LogicReport, ProofProgress, ScopeName, ScopePattern, ValidatorRef,
+    BacktestReport, LogicReport, ProofProgress, Proposal, ScopeName, ScopePattern, Seq,
+    ValidatorRef,
 };
 
 /// Rules on trial.
@@ -75,6 +76,28 @@ impl Client {
             Reply::Backtested(report) => Ok(*report),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// What events of a scope are today, as its present rules say; nothing for one that is as it was.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn upcast(
+        &self,
+        scope: &ScopeName,
+        seqs: &[Seq],
+    ) -> Result<Vec<Option<Proposal>>, ClientError> {
+        let mut newer = Vec::with_capacity(seqs.len());
+        let page = self.limits().page_events_max.max(1);
+        while newer.len() < seqs.len() {
+            let rest = &seqs[newer.len()..];
+            let seqs = rest[..rest.len().min(page)].to_vec();
+            match self.call(Request::Upcast { scope: scope.clone(), seqs }, AGAIN).await? {
+                Reply::Upcast(part) if (1..=rest.len()).contains(&part.len()) => newer.extend(part),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(newer)
     }
 
     /// All that a verdict depended on, as one file.

@@ -342,6 +342,13 @@ pub enum Request {
         /// Which.
         validator: ValidatorRef,
     },
+    /// What events of a scope are today, as its present rules say. Reply: `Upcast`.
+    Upcast {
+        /// The scope.
+        scope: ScopeName,
+        /// Which events, at most a page.
+        seqs: Vec<Seq>,
+    },
 }
 
 /// What a server may answer.
@@ -458,6 +465,9 @@ pub enum Reply {
     BundlePart(serde_bytes::ByteBuf),
     /// To `ShowAdmission` and to the last part of `AdmitValidator`.
     Admitted(Box<Admitted>),
+    /// To `Upcast`: for each event what it is today, or nothing if it is as it was; as many as a page
+    /// holds. The rest must be asked for again.
+    Upcast(Vec<Option<Proposal>>),
 }
 
 /// What became of one batch of a what-if.

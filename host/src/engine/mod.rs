@@ -37,6 +37,7 @@ mod shared;
 mod start;
 mod system;
 mod trial;
+mod upcast;
 mod verify;
 mod whole;
 

@@ -76,6 +76,8 @@ pub(super) struct Exports {
     pub(super) query: ComponentExportIndex,
     /// Only if it has the faster calls, too.
     pub(super) packed: Option<PackedExports>,
+    /// Only if it knows older events.
+    pub(super) upcast: Option<ComponentExportIndex>,
 }
 
 /// Where a component keeps the faster calls.
@@ -107,6 +109,10 @@ impl Rules for WasmRules {
 
     fn description(&self) -> &Description {
         &self.program.description
+    }
+
+    fn upcasts(&self) -> bool {
+        self.program.exports.upcast.is_some()
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Validator>, StartError> {

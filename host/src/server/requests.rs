@@ -387,6 +387,7 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             let page = engine.rejections(scope.as_ref(), after, limit);
             page.map(Reply::Rejections).map_err(|why| failed(&why))
         }
+        Request::Upcast { scope, seqs } => engine.upcast(&scope, &seqs).map(Reply::Upcast),
         Request::CountRejections { scope } => {
             Ok(Reply::RejectionCounts(engine.count_rejections(scope.as_ref())))
         }

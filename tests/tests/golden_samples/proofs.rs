@@ -1,6 +1,6 @@
 //! A sample of every request and reply about history that is asked again.
 
-use super::{binding, scope};
+use super::{binding, proposal, scope};
 use atomic_store_core::protocol::{BundleOf, Reply, Request};
 use atomic_store_core::{
     BacktestReport, Divergence, LogicReport, ProofProgress, Said, ScopePattern, Seq, Unshown,
@@ -21,6 +21,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("OfferValidator", Request::OfferValidator { part: vec![0, 97, 115, 109], last: true }),
         ("Backtest", backtest),
         ("Bundle", Request::Bundle { scope: scope(), of: BundleOf::Rejection(300) }),
+        ("Upcast", Request::Upcast { scope: scope(), seqs: vec![Seq(7), Seq(300)] }),
     ]
 }
 
@@ -72,5 +73,6 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         ("Logic", Reply::Logic(Box::new(logic))),
         ("Backtested", Reply::Backtested(Box::new(backtest))),
         ("BundlePart", Reply::BundlePart(vec![1, 2, 3].into())),
+        ("Upcast", Reply::Upcast(vec![None, Some(proposal())])),
     ]
 }

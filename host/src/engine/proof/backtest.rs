@@ -11,8 +11,9 @@ use crate::engine::handle::Engine;
 use crate::engine::shared::Shared;
 use crate::engine::start::NotReady;
 use crate::log::{Floor, ReadError, ScopeRow};
-use crate::validator::{Rules, Verdict};
+use crate::validator::{Rules, Verdict, upcasted};
 use atomic_store_core::protocol::RequestError;
+use atomic_store_core::record::BodyIn;
 use atomic_store_core::{
     BacktestReport, Digest, Divergence, Fault, Invalid, Outcome, ProofProgress, Proposal,
     Rejection, RuleInfo, SYSTEM_SCOPE, Said, ScopeId, ScopeName, ScopePattern, Seq, ValidatorRef,
@@ -265,7 +266,17 @@ impl<'a> Run<'a> {
     fn accepted(&mut self, asked: &Asked, mark: Mark) {
         let trial = self.trial;
         let Ok(bodies) = asked.bodies() else { return };
-        let proposals = match asked.proposals(&*trial.shared.log, self.row, &bodies) {
+        // It judges the events as it knows them.
+        let newer = match self.upcast(asked.before(), &bodies) {
+            Ok(newer) => newer,
+            Err(why) => {
+                self.report.faults += 1;
+                let then = said("accepted", String::new());
+                return self.diverged(asked.first(), None, then, said("fault", why));
+            }
+        };
+        let today = upcasted(&bodies, &newer);
+        let proposals = match asked.proposals(&*trial.shared.log, self.row, &today) {
             Ok(proposals) => proposals,
             Err(error) => {
                 self.failure = Some(error);
@@ -278,7 +289,7 @@ impl<'a> Run<'a> {
                 Some(said("rejected", told(&refusal)))
             }
             Ok(Verdict::Accepted(acceptances)) => {
-                let differs = difference(&proposals, &acceptances, &bodies);
+                let differs = difference(&proposals, &acceptances, &today);
                 match differs.is_some() {
                     true => self.report.other_form += 1,
                     false => self.report.same += 1,
@@ -364,6 +375,20 @@ impl<'a> Run<'a> {
 
     fn is_given_up(&self) -> bool {
         self.lost || self.report.faults >= FAULTS_MAX
+    }
+
+    /// What these events are to the candidate.
+    fn upcast(
+        &mut self,
+        before: Seq,
+        bodies: &[BodyIn<'_>],
+    ) -> Result<Vec<Option<Proposal>>, String> {
+        if !self.trial.candidate.0.upcasts() {
+            return Ok(vec![None; bodies.len()]);
+        }
+        let rule = self.rule();
+        let newer = self.instances.upcast(&rule, &self.trial.candidate.0, before, bodies);
+        newer.map_err(|error| self.fault(error))
     }
 
     fn rule(&self) -> Rule {
