@@ -28,6 +28,8 @@ mod rule;
 mod scope;
 mod scope_info;
 mod seq;
+mod snapshots;
+mod upgrade;
 
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
 pub use condition::{Condition, Conflict};
@@ -44,3 +46,7 @@ pub use rejection::{Rejection, RejectionCount};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};
+pub use snapshots::{DroppedSnapshot, Scrubbed, SnapshotInfo, SnapshotReply, SnapshotRequest};
+pub use upgrade::{
+    Divergence, Gate, Ruled, Share, Trial, TrialReport, UpgradeReply, UpgradeRequest,
+};

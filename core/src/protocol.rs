@@ -8,7 +8,8 @@
 
 use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
 use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
-use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{ScopeName, ScopePattern, Seq, SnapshotReply, SnapshotRequest, ValidatorRef};
+use crate::{UpgradeReply, UpgradeRequest};
 use serde::{Deserialize, Serialize};
 
 pub use crate::reading::{At, Ended, Entry, Replay};
@@ -266,6 +267,10 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Changes rules while they are in use. Reply: `Upgrade`.
+    Upgrade(UpgradeRequest),
+    /// Takes or proves snapshots. Reply: `Snapshots`.
+    Snapshots(SnapshotRequest),
 }
 
 /// What a server may answer.
@@ -370,6 +375,10 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// To `Upgrade`.
+    Upgrade(UpgradeReply),
+    /// To `Snapshots`.
+    Snapshots(SnapshotReply),
 }
 
 /// What became of one batch of a what-if.

@@ -100,6 +100,10 @@ pub trait Validator: Send {
     /// # Errors
     /// [`Fault`]: the guest did not answer, or broke the contract.
     fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault>;
+    /// Units of fuel that the last call took; 0 where there is no such measure.
+    fn fuel(&self) -> u64 {
+        0
+    }
 }
 
 /// A validator's answer. Within the limits: whoever makes one has checked it.

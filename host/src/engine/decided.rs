@@ -60,7 +60,11 @@ impl Loaded {
         let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
             return Err(bad_output("there is no instance"));
         };
-        let acceptances = match instance.validate(&append.proposals, host_ms)? {
+        let verdict = instance.validate(&append.proposals, host_ms)?;
+        if ruling.trial.is_some() {
+            self.fuel = instance.fuel();
+        }
+        let acceptances = match verdict {
             Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
             Verdict::Accepted(acceptances) => acceptances,
         };
@@ -174,7 +178,7 @@ impl End {
 }
 
 /// The events to store: the proposals, or what the validator put in their place.
-fn accepted<'a>(
+pub(super) fn accepted<'a>(
     proposals: &'a [Proposal],
     acceptances: &'a [Acceptance],
 ) -> Vec<(&'a Proposal, Option<u64>)> {

@@ -29,11 +29,18 @@ mod rejected;
 mod repeats;
 mod reply;
 mod restore;
+mod ruled;
 mod scope_loop;
+mod scrub;
 mod select;
+mod shadow;
+mod shadow_desk;
 mod shared;
+mod snapshot;
 mod start;
 mod system;
+mod trials;
+mod upgrade;
 mod verify;
 mod whole;
 

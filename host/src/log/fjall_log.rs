@@ -12,7 +12,7 @@ use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
     CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
-    Snapshot, Tag, Topic, Unit,
+    KeptSnapshot, Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
@@ -235,6 +235,10 @@ impl EventLog for FjallLog {
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
         self.tree.snapshot(scope, rule, through)
+    }
+
+    fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError> {
+        self.tree.snapshots_of(scope, rule)
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -8,7 +8,7 @@ use super::group;
 use super::memory_tables::{Stored, Tables};
 use super::rejected::Kept;
 use super::rows::Buckets;
-use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
+use super::{CommitError, Decision, KeptSnapshot, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
@@ -109,6 +109,12 @@ impl MemoryLog {
     /// Flips a bit of a stored event. False if there is no such event.
     pub fn damage(&self, scope: &ScopeName, seq: Seq) -> bool {
         self.state().live.damage(scope, seq)
+    }
+
+    /// Changes the state in the newest snapshot of a scope, as no checksum notices. False if there is
+    /// none.
+    pub fn spoil_snapshot(&self, scope: &ScopeName) -> bool {
+        self.state().live.spoil_snapshot(scope)
     }
 
     /// Removes a stored event and all behind it, but not what is known of the head. False if there
@@ -396,6 +402,10 @@ impl EventLog for MemoryLog {
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError> {
         Ok(self.reading()?.live.snapshot(scope, rule, through))
+    }
+
+    fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError> {
+        Ok(self.reading()?.live.snapshots(scope, rule))
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

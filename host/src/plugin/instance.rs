@@ -134,6 +134,11 @@ impl WasmValidator {
 }
 
 impl Validator for WasmValidator {
+    fn fuel(&self) -> u64 {
+        let left = self.live.as_ref().and_then(|live| live.store.get_fuel().ok());
+        left.map_or(0, |left| self.runtime.limits.call_fuel_max.saturating_sub(left))
+    }
+
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
             let apply: Apply<'_> = calls.apply;

@@ -1,0 +1,280 @@
+//! Candidates beside their bindings: what would they have said?
+//!
+//! The loop of a scope leaves a copy of each append it decided, if there is room, and goes on. A thread
+//! of the lowest priority lets the candidate fold the scope's durable events up to that append, asks it
+//! for its verdict, and counts what differs. So a candidate decides nothing, and no append waits for
+//! it: one that is too slow misses some, which are counted.
+
+use super::decided::Decided;
+use super::committer::Plan;
+use super::scope_loop::Loaded;
+use super::shadow_desk::{Compared, Desk};
+use super::shared::Shared;
+use crate::log::ScopeRow;
+use atomic_store_core::{
+    Append, AppendId, Divergence, Outcome, Proposal, Seq, Trial, TrialReport,
+};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the thread rests when nothing is there, or when what is there is not durable yet.
+const REST: Duration = Duration::from_millis(2);
+/// Rests without anything to do after which it sleeps until it is woken.
+const QUIET_RESTS: u32 = 500;
+/// Bytes that a waiting append takes besides its proposals.
+const JOB_BYTES: usize = 512;
+/// Divergences that are told in full.
+const FIRST_MAX: usize = 10;
+/// How nice the thread is: whoever else wants the processor gets it.
+const NICE: i32 = 19;
+
+/// What waits for candidates, and what they said so far.
+pub(crate) struct Shadow {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    /// True while the thread sleeps and must be woken.
+    asleep: AtomicBool,
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// By the event of `$system` that began the trial.
+    counts: Mutex<HashMap<Seq, Counts>>,
+    desk: Mutex<Desk>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    stop: bool,
+}
+
+/// An append, as its binding's rule decided it.
+pub(super) struct Job {
+    pub(super) trial: Seq,
+    pub(super) row: Arc<ScopeRow>,
+    /// The last event before it.
+    pub(super) after: Seq,
+    pub(super) append: AppendId,
+    pub(super) host_ms: u64,
+    pub(super) proposals: Vec<Proposal>,
+    pub(super) live: Live,
+    pub(super) fuel: u64,
+    bytes: usize,
+}
+
+/// The verdict that counted.
+pub(super) enum Live {
+    /// So many events were stored.
+    Accepted(u64),
+    /// The codes of its reasons.
+    Refused(Vec<String>),
+}
+
+/// What a candidate said so far; see [`TrialReport`].
+#[derive(Clone, Default)]
+struct Counts {
+    compared: u64,
+    same: u64,
+    newly_accepted: u64,
+    newly_rejected: u64,
+    changed: u64,
+    faults: u64,
+    dropped: u64,
+    live_fuel: u64,
+    fuel: u64,
+    first: Vec<Divergence>,
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// Something was compared, or given up.
+    Done,
+    /// What is next is not durable yet.
+    Early,
+    /// Nothing waits.
+    Idle,
+}
+
+impl Shadow {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Shadow {
+            waiting: Mutex::default(),
+            wake: Condvar::new(),
+            asleep: AtomicBool::new(false),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            counts: Mutex::default(),
+            desk: Mutex::default(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, trial: Seq, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(counts.entry(trial).or_default());
+    }
+
+    /// Leaves a decided append for the candidate of the scope's binding, if there is one.
+    pub(crate) fn offer(
+        &self,
+        loaded: &Loaded,
+        row: &Arc<ScopeRow>,
+        append: &Append,
+        host_ms: u64,
+        decided: &Decided,
+    ) {
+        let Some(trial) = loaded.ruling.as_ref().and_then(|ruling| ruling.trial) else { return };
+        if append.dry_run {
+            return;
+        }
+        let live = match &decided.plan {
+            Plan::Stored { .. } => Live::Accepted(decided.records.len() as u64),
+            Plan::Outcome(Outcome::Noop { .. }) => Live::Accepted(0),
+            Plan::Outcome(Outcome::Rejected(refusal)) => {
+                Live::Refused(refusal.reasons.iter().map(|reason| reason.code.clone()).collect())
+            }
+            _ => return,
+        };
+        let bytes = append.size() + JOB_BYTES;
+        if self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
+            return self.count(trial, |counts| counts.dropped += 1);
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (row, after, proposals) = (Arc::clone(row), loaded.head, append.proposals.clone());
+        let (append, fuel) = (append.id, loaded.fuel);
+        let job = Job { trial, row, after, append, host_ms, proposals, live, fuel, bytes };
+        self.waiting().jobs.push_back(job);
+        if self.asleep.swap(false, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What a trial found so far.
+    pub(crate) fn report(&self, trial: Trial) -> TrialReport {
+        let seq = trial.candidate.seq;
+        let waiting = self.waiting().jobs.iter().filter(|job| job.trial == seq).count();
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = counts.get(&seq).cloned().unwrap_or_default();
+        TrialReport {
+            trial,
+            compared: found.compared,
+            same: found.same,
+            newly_accepted: found.newly_accepted,
+            newly_rejected: found.newly_rejected,
+            changed: found.changed,
+            faults: found.faults,
+            dropped: found.dropped,
+            waiting: waiting as u64,
+            live_fuel: found.live_fuel,
+            fuel: found.fuel,
+            first: found.first,
+        }
+    }
+
+    /// Lets a candidate judge the next append.
+    pub(super) fn turn(&self, shared: &Arc<Shared>) -> Turned {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(job) = self.waiting().jobs.pop_front() else { return Turned::Idle };
+        let running = shared.registry.trial_at(job.trial);
+        let Some(candidate) = running else {
+            desk.forget(job.trial);
+            self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.trial);
+            self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
+            return Turned::Done;
+        };
+        let compared = desk.compare(shared, candidate, &job);
+        if matches!(compared, Compared::Early) {
+            self.waiting().jobs.push_front(job);
+            return Turned::Early;
+        }
+        self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
+        self.count(job.trial, |counts| book(counts, &job, compared));
+        Turned::Done
+    }
+
+    /// Runs until it is stopped.
+    pub(crate) fn run(&self, shared: &Arc<Shared>) {
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::warn!(%error, "candidates run at the priority of everything else");
+        }
+        let mut quiet = 0;
+        loop {
+            let turned = self.turn(shared);
+            let waiting = self.waiting();
+            if waiting.stop {
+                return;
+            }
+            quiet = if turned == Turned::Idle { quiet + 1 } else { 0 };
+            if turned == Turned::Done {
+                continue;
+            }
+            if quiet > QUIET_RESTS {
+                self.asleep.store(true, Ordering::Release);
+                if waiting.jobs.is_empty() {
+                    drop(self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner));
+                }
+                self.asleep.store(false, Ordering::Release);
+                quiet = 0;
+            } else {
+                let rested = self.wake.wait_timeout(waiting, REST);
+                drop(rested.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.waiting().stop = true;
+        self.wake.notify_all();
+    }
+}
+
+/// Counts one judgement.
+fn book(counts: &mut Counts, job: &Job, compared: Compared) {
+    let (what, fuel, candidate) = match compared {
+        Compared::Early => return,
+        Compared::GivenUp => {
+            counts.dropped += 1;
+            return;
+        }
+        Compared::Same { fuel } => {
+            counts.compared += 1;
+            counts.same += 1;
+            (counts.live_fuel, counts.fuel) = (counts.live_fuel + job.fuel, counts.fuel + fuel);
+            return;
+        }
+        Compared::Fault(detail) => {
+            counts.faults += 1;
+            (None, 0, detail)
+        }
+        Compared::Differs { accepts, fuel, said } => (Some(accepts), fuel, said),
+    };
+    if let Some(accepts) = what {
+        counts.compared += 1;
+        (counts.live_fuel, counts.fuel) = (counts.live_fuel + job.fuel, counts.fuel + fuel);
+        match (&job.live, accepts) {
+            (Live::Accepted(_), false) => counts.newly_rejected += 1,
+            (Live::Refused(_), true) => counts.newly_accepted += 1,
+            _ => counts.changed += 1,
+        }
+    }
+    if counts.first.len() < FIRST_MAX {
+        let (scope, live) = (job.row.name.clone(), job.live.describe());
+        let (after, append) = (job.after, job.append);
+        counts.first.push(Divergence { scope, after, append, live, candidate });
+    }
+}
+
+impl Live {
+    fn describe(&self) -> String {
+        match self {
+            Live::Accepted(1) => "accepted: 1 event".to_owned(),
+            Live::Accepted(events) => format!("accepted: {events} events"),
+            Live::Refused(codes) => format!("refused: {}", codes.join(", ")),
+        }
+    }
+}
