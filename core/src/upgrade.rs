@@ -114,9 +114,9 @@ impl std::str::FromStr for Share {
 
     fn from_str(text: &str) -> Result<Share, Invalid> {
         let digits = text.strip_suffix('%').unwrap_or(text);
-        let percent = digits.parse().map_err(|_| {
-            Invalid::new("share", format!("{text:?} is no share; give 1% to 99%"))
-        });
+        let percent = digits
+            .parse()
+            .map_err(|_| Invalid::new("share", format!("{text:?} is no share; give 1% to 99%")));
         Share::percent(percent?)
     }
 }
@@ -202,7 +202,9 @@ impl Gate {
     #[must_use]
     pub fn objection(&self, report: &TrialReport) -> Option<String> {
         if report.trial.share.is_some() {
-            return Some("a candidate that judges is not compared; it has shown nothing".to_owned());
+            return Some(
+                "a candidate that judges is not compared; it has shown nothing".to_owned(),
+            );
         }
         if report.divergences() > 0 {
             let (all, of) = (report.divergences(), report.compared);
@@ -213,10 +215,13 @@ impl Gate {
         }
         if report.compared < self.compared {
             let (found, wanted) = (report.compared, self.compared);
-            return Some(format!("{found} verdicts were compared, at least {wanted} are asked for"));
+            return Some(format!(
+                "{found} verdicts were compared, at least {wanted} are asked for"
+            ));
         }
         let most = u128::from(report.live_fuel) * u128::from(self.fuel_percent);
-        if u128::from(report.fuel) * 100 > most {
+        // What comes with the store has no fuel to be held against.
+        if report.live_fuel > 0 && u128::from(report.fuel) * 100 > most {
             let (fuel, live, percent) = (report.fuel, report.live_fuel, self.fuel_percent);
             return Some(format!(
                 "it took {fuel} units of fuel and the binding {live}; at most {percent} % of that is asked for"

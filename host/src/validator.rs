@@ -11,6 +11,10 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// [`AdmitError`] says what is wrong with it and what to do.
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError>;
+    /// Bytes of memory of all instances that are alive; 0 where there is no such measure.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Why a component was not admitted. The messages are for its author.

@@ -1,13 +1,12 @@
 //! The engine as its callers see it: sessions, embedding programs and tests.
 
+use super::beside::{self, Bell};
 use super::burst::Burst;
 use super::committer::{Desk, Item};
 use super::mailbox::{Letter, Submitted, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
 use super::registry::Registry;
 use super::reply::ReplyTo;
-use super::scrub::{self, Bell};
-use super::shadow::Turned;
 use super::shared::Shared;
 use super::system::{Component, SystemEvent, SystemLog};
 use crate::clock::Clock;
@@ -21,7 +20,7 @@ use atomic_store_core::{
 };
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -57,13 +56,14 @@ impl Drive {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) loader: Arc<dyn Loader>,
-    system: Arc<SystemLog>,
-    runtime: Arc<Runtime>,
+    pub(super) system: Arc<SystemLog>,
+    pub(super) runtime: Arc<Runtime>,
 }
 
 /// The threads, or the desk on which a simulation commits by hand.
-struct Runtime {
-    bell: Arc<Bell>,
+pub(super) struct Runtime {
+    /// Rung when the store stops.
+    pub(super) bell: Arc<Bell>,
     pool: Option<Arc<Pool>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     desk: Mutex<Desk>,
@@ -110,12 +110,7 @@ impl Engine {
                 Some(builder.spawn(run).map_err(no_thread)?)
             }
         };
-        let stack = HOST_STACK_BYTES + shared.limits.stack_bytes_max;
         if pool.is_some() {
-            let beside = Arc::clone(&shared);
-            let builder = std::thread::Builder::new().name("candidates".to_owned());
-            let builder = builder.stack_size(stack);
-            drop(builder.spawn(move || beside.shadow.run(&beside)).map_err(no_thread)?);
             let shared = Arc::clone(&shared);
             let builder = std::thread::Builder::new().name("originators".to_owned());
             // Nobody waits for its end: it holds nothing that must be put in order.
@@ -130,26 +125,11 @@ impl Engine {
             shared: Arc::clone(&shared),
         });
         let engine = Engine { shared, loader, system, runtime };
-        let rest = engine.shared.limits.scrub_ms;
-        if threads && rest > 0 {
-            let frail = engine.frail();
-            let builder = std::thread::Builder::new().name("scrub".to_owned()).stack_size(stack);
-            let run = move || scrub::run(&frail, Duration::from_millis(rest));
-            drop(builder.spawn(run).map_err(no_thread)?);
+        if threads {
+            let stack = HOST_STACK_BYTES + engine.shared.limits.stack_bytes_max;
+            beside::start(&engine, stack).map_err(no_thread)?;
         }
         Ok(engine)
-    }
-
-    fn frail(&self) -> Frail {
-        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
-        let (system, runtime) = (Arc::clone(&self.system), Arc::downgrade(&self.runtime));
-        Frail { bell: Arc::clone(&self.runtime.bell), shared, loader, system, runtime }
-    }
-
-    /// Lets a candidate judge one of the appends that wait for it; false if there is nothing to judge,
-    /// or not yet. Only with [`Drive::Manual`].
-    pub fn trial_turn(&self) -> bool {
-        self.shared.shadow.turn(&self.shared) == Turned::Done
     }
 
     /// The caps of this store.
@@ -469,27 +449,6 @@ fn read_known(
         });
     }
     Ok(())
-}
-
-/// An engine that does not keep itself alive: for threads that end with it.
-pub(super) struct Frail {
-    bell: Arc<Bell>,
-    shared: Arc<Shared>,
-    loader: Arc<dyn Loader>,
-    system: Arc<SystemLog>,
-    runtime: Weak<Runtime>,
-}
-
-impl Frail {
-    pub(super) fn bell(&self) -> &Bell {
-        &self.bell
-    }
-
-    pub(super) fn get(&self) -> Option<Engine> {
-        let runtime = self.runtime.upgrade()?;
-        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
-        Some(Engine { shared, loader, system: Arc::clone(&self.system), runtime })
-    }
 }
 
 impl Runtime {

@@ -8,6 +8,7 @@
 //! commit nothing is written until a restart.
 
 mod admin;
+mod beside;
 mod built_in;
 mod burst;
 mod committer;

@@ -9,8 +9,8 @@ use super::handle::Engine;
 use super::mailbox::{Cell, as_request_error};
 use super::shared::Shared;
 use crate::log::{ScopeRow, Snapshot};
-use atomic_store_core::{Digest, ScopeName};
 use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Digest, ScopeName};
 use std::sync::{Arc, PoisonError};
 
 /// A parked scope. Its loop runs again when this is dropped.

@@ -79,6 +79,11 @@ impl Registry {
         Registry { state: RwLock::new(state), generation, sealed, loader, log }
     }
 
+    /// Bytes of memory of all instances.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.loader.memory_bytes()
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }

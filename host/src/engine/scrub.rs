@@ -4,7 +4,8 @@
 //! events behind it is held against the state that comes of all events. One that differs is dropped,
 //! `$system` and the log say so, and a loop that may have begun with it folds all events again.
 
-use super::handle::{Engine, Frail};
+use super::beside::Frail;
+use super::handle::Engine;
 use super::past::Fork;
 use super::registry::Ruling;
 use super::system::SystemEvent;
@@ -12,7 +13,7 @@ use crate::log::{ScopeRow, Snapshot, Unit};
 use crate::validator::Validator;
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{DroppedSnapshot, Scrubbed, Seq};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Scopes looked at for one request.
@@ -24,34 +25,13 @@ const PARK_TRIES: u32 = 200;
 /// How nice the thread in the background is.
 const NICE: i32 = 19;
 
-/// Rests that end early once the store stops.
-#[derive(Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
-    wake: Condvar,
-}
-
-impl Bell {
-    /// False if it was rung.
-    fn rest(&self, time: Duration) -> bool {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let rung = self.wake.wait_timeout_while(rung, time, |rung| !*rung);
-        !*rung.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    pub(crate) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_all();
-    }
-}
-
 /// Proves one scope's snapshots after the other, with rests between them, until the engine is gone.
 pub(super) fn run(engine: &Frail, rest: Duration) {
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::warn!(%error, "snapshots are proven at the priority of everything else");
     }
     let mut after = String::new();
-    while engine.bell().rest(rest) {
+    while engine.rest(rest) {
         let Some(engine) = engine.get() else { return };
         after = match engine.scrub_page("", &after, 1) {
             Ok(Scrubbed { last: Some(last), .. }) => last.as_str().to_owned(),
@@ -119,7 +99,9 @@ impl Engine {
                 Err(why) => Some(why.clone()),
                 Ok(snapshot) => match self.state(row, &ruling, Some(snapshot)) {
                     Ok(Some(state)) if state == full => None,
-                    Ok(_) => Some("the state that comes of it is not that of the events".to_owned()),
+                    Ok(_) => {
+                        Some("the state that comes of it is not that of the events".to_owned())
+                    }
                     Err(RequestError::Failed(why)) => Some(why),
                     Err(other) => return Err(other),
                 },
@@ -176,7 +158,8 @@ impl Engine {
         let scope = row.name.clone();
         tracing::error!(%scope, %seq, why, "a snapshot is not what the events say; it is dropped");
         let (validator, told) = (ruling.binding.validator, why.clone());
-        let event = SystemEvent::SnapshotDropped { scope: scope.clone(), validator, seq, why: told };
+        let event =
+            SystemEvent::SnapshotDropped { scope: scope.clone(), validator, seq, why: told };
         self.record(&event, None)?;
         let mut unit = Unit::bare(Arc::clone(row));
         unit.host_ms = self.shared.clock.now_ms();

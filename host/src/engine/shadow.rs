@@ -5,15 +5,13 @@
 //! for its verdict, and counts what differs. So a candidate decides nothing, and no append waits for
 //! it: one that is too slow misses some, which are counted.
 
-use super::decided::Decided;
 use super::committer::Plan;
+use super::decided::Decided;
 use super::scope_loop::Loaded;
 use super::shadow_desk::{Compared, Desk};
 use super::shared::Shared;
 use crate::log::ScopeRow;
-use atomic_store_core::{
-    Append, AppendId, Divergence, Outcome, Proposal, Seq, Trial, TrialReport,
-};
+use atomic_store_core::{Append, AppendId, Divergence, Outcome, Proposal, Seq, Trial, TrialReport};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -179,11 +177,16 @@ impl Shadow {
     /// Lets a candidate judge the next append.
     pub(super) fn turn(&self, shared: &Arc<Shared>) -> Turned {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(job) = self.waiting().jobs.pop_front() else { return Turned::Idle };
+        let Some(job) = self.waiting().jobs.pop_front() else {
+            // Whatever trials have ended, nobody asks for what they left.
+            let running = |trial| shared.registry.trial_at(trial).is_some();
+            desk.keep_only(running);
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.retain(|trial, _| running(*trial));
+            return Turned::Idle;
+        };
         let running = shared.registry.trial_at(job.trial);
         let Some(candidate) = running else {
-            desk.forget(job.trial);
-            self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.trial);
             self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
             return Turned::Done;
         };

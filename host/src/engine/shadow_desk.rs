@@ -11,11 +11,12 @@ use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{BodyIn, KeyIn};
 use atomic_store_core::{Binding, Fault, Key, Proposal, ScopeName, Seq};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Instances kept. Whoever does not fit is folded anew.
-const FORKS_MAX: usize = 256;
+const FORKS_MAX: usize = 64;
 /// Bytes of what a candidate said that are told.
 const SAID_BYTES: usize = 200;
 
@@ -39,20 +40,31 @@ pub(super) enum Compared {
     Early,
     /// It could not be compared, by no fault of the candidate.
     GivenUp,
-    Same { fuel: u64 },
-    Differs { accepts: bool, fuel: u64, said: String },
+    Same {
+        fuel: u64,
+    },
+    Differs {
+        accepts: bool,
+        fuel: u64,
+        said: String,
+    },
     Fault(String),
 }
 
 impl Desk {
-    /// Drops what belongs to a trial that has ended.
-    pub(super) fn forget(&mut self, trial: Seq) {
-        self.rules.remove(&trial);
-        self.forks.retain(|(of, _), _| *of != trial);
+    /// Drops what belongs to trials that have ended.
+    pub(super) fn keep_only(&mut self, running: impl Fn(Seq) -> bool) {
+        self.rules.retain(|trial, _| running(*trial));
+        self.forks.retain(|(trial, _), _| running(*trial));
     }
 
     /// Lets the candidate judge an append, and holds that against what was decided.
-    pub(super) fn compare(&mut self, shared: &Arc<Shared>, candidate: Binding, job: &Job) -> Compared {
+    pub(super) fn compare(
+        &mut self,
+        shared: &Arc<Shared>,
+        candidate: Binding,
+        job: &Job,
+    ) -> Compared {
         let row = match shared.log.scope(&job.row.name) {
             Ok(Some(row)) => row,
             Ok(None) => ScopeRow::clone(&job.row),
@@ -103,12 +115,14 @@ impl Desk {
                 return Ok(kept);
             }
         }
-        if !self.rules.contains_key(&job.trial) {
-            let ruling = shared.registry.ruling_of(candidate).map_err(Compared::Fault)?;
-            self.rules.insert(job.trial, ruling);
-        }
-        let Some(ruling) = self.rules.get(&job.trial) else { return Err(Compared::GivenUp) };
-        match Fork::under(shared, row, job.after, ruling.again()) {
+        let ruling = match self.rules.entry(job.trial) {
+            Entry::Occupied(known) => known.get().again(),
+            Entry::Vacant(place) => {
+                let ruling = shared.registry.ruling_of(candidate).map_err(Compared::Fault)?;
+                place.insert(ruling).again()
+            }
+        };
+        match Fork::under(shared, row, job.after, ruling) {
             Ok(fork) => Ok(Kept { used, fork: Ok(fork) }),
             Err(RequestError::Overloaded(_) | RequestError::Damaged(_)) => Err(Compared::GivenUp),
             Err(why) => Ok(Kept { used, fork: Err(why.to_string()) }),

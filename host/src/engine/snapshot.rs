@@ -19,7 +19,8 @@ impl Engine {
                 self.scrub(&prefix, &after).map(SnapshotReply::Scrubbed)
             }
             _ => {
-                let (field, why) = ("request".to_owned(), "this server does not know it".to_owned());
+                let (field, why) =
+                    ("request".to_owned(), "this server does not know it".to_owned());
                 Err(RequestError::Invalid { field, why })
             }
         }

@@ -71,9 +71,10 @@ impl Engine {
             )));
         }
         if shared.registry.trial(&pattern).is_some() {
-            return Err(invalid("pattern", format!(
-                "a candidate is on trial there already; see: atomic-store validator shadow report"
-            )));
+            return Err(invalid(
+                "pattern",
+                "a candidate is on trial there already; see: atomic-store validator shadow report",
+            ));
         }
         if info.digest == super::originator_digest() {
             return Err(invalid("validator", "the originator asks clients; it cannot be on trial"));

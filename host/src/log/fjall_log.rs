@@ -11,8 +11,8 @@ use super::fjall_tree::{Tree, read_error};
 use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
-    CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
-    KeptSnapshot, Snapshot, Tag, Topic, Unit,
+    CommitError, Decision, EventLog, KeptSnapshot, OpenError, OpenOptions, OpenReport, ReadError,
+    ScopeRow, Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;

@@ -338,8 +338,8 @@ impl Tree {
         scope: ScopeId,
         rule: &Digest,
     ) -> Result<Vec<KeptSnapshot>, ReadError> {
-        let range = rows::snapshot_key(scope, rule, Seq::ZERO)
-            ..=rows::snapshot_key(scope, rule, Seq::MAX);
+        let range =
+            rows::snapshot_key(scope, rule, Seq::ZERO)..=rows::snapshot_key(scope, rule, Seq::MAX);
         let mut kept = Vec::new();
         for guard in self.db.snapshot().range(&self.snapshots, range).rev() {
             let (key, bytes) = guard.into_inner().map_err(read_error)?;

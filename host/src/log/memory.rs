@@ -8,7 +8,9 @@ use super::group;
 use super::memory_tables::{Stored, Tables};
 use super::rejected::Kept;
 use super::rows::Buckets;
-use super::{CommitError, Decision, KeptSnapshot, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
+use super::{
+    CommitError, Decision, EventLog, KeptSnapshot, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit,
+};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
@@ -114,7 +116,14 @@ impl MemoryLog {
     /// Changes the state in the newest snapshot of a scope, as no checksum notices. False if there is
     /// none.
     pub fn spoil_snapshot(&self, scope: &ScopeName) -> bool {
-        self.state().live.spoil_snapshot(scope)
+        let flip = |state: &mut Vec<u8>| state.iter_mut().last().into_iter().for_each(|b| *b ^= 1);
+        self.state().live.spoil_snapshot(scope, flip)
+    }
+
+    /// Cuts the state in the newest snapshot of a scope short, as no checksum notices. False if there
+    /// is none.
+    pub fn cut_snapshot(&self, scope: &ScopeName) -> bool {
+        self.state().live.spoil_snapshot(scope, |state| state.truncate(8))
     }
 
     /// Removes a stored event and all behind it, but not what is known of the head. False if there

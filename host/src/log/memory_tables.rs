@@ -2,7 +2,8 @@
 
 use super::rows::Buckets;
 use super::{
-    Change, CommitError, Decision, IndexRow, KeptSnapshot, ScopeRow, Snapshot, Tag, Topic, Unit, topics,
+    Change, CommitError, Decision, IndexRow, KeptSnapshot, ScopeRow, Snapshot, Tag, Topic, Unit,
+    topics,
 };
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{self, RecordView};
@@ -357,12 +358,15 @@ impl Tables {
         kept.map(|((_, _, seq), snapshot)| (*seq, Ok(snapshot.clone()))).collect()
     }
 
-    pub(super) fn spoil_snapshot(&mut self, scope: &ScopeName) -> bool {
+    pub(super) fn spoil_snapshot(
+        &mut self,
+        scope: &ScopeName,
+        spoil: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let Some(id) = self.scopes.get(scope).map(|scope| scope.row.id) else { return false };
         let newest = self.snapshots.iter_mut().filter(|((of, ..), _)| *of == id);
         let newest = newest.max_by_key(|((.., seq), _)| *seq).map(|(_, snapshot)| snapshot);
-        let last = newest.and_then(|snapshot| snapshot.state.last_mut());
-        last.map(|byte| *byte ^= 1).is_some()
+        newest.map(|snapshot| spoil(&mut snapshot.state)).is_some()
     }
 
     pub(super) fn snapshot(&self, scope: ScopeId, rule: &Digest, through: Seq) -> Option<Snapshot> {

@@ -39,6 +39,10 @@ impl Loader for WasmLoader {
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError> {
         Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes)? }))
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.runtime.memory_bytes()
+    }
 }
 
 /// Where a component keeps the contract's functions.

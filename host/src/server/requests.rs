@@ -320,6 +320,8 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             let counts = engine.count_rejections(scope.as_ref());
             counts.map(Reply::RejectionCounts).map_err(|why| failed(&why))
         }
+        Request::Upgrade(request) => engine.upgrade(request).map(Reply::Upgrade),
+        Request::Snapshots(request) => engine.snapshots(request).map(Reply::Snapshots),
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());

@@ -122,6 +122,7 @@ impl Writer {
             index: Vec::new(),
             decision: Some((append_id(id), decision)),
             snapshot: None,
+            dropped: None,
             module: None,
             change: None,
             rejection: None,

@@ -2,6 +2,7 @@
 
 mod replies;
 mod requests;
+mod upgrades;
 
 pub(crate) use replies::replies;
 pub(crate) use requests::requests;

@@ -105,5 +105,5 @@ fn later() -> Vec<(&'static str, Reply)> {
 
 /// All, in groups.
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
-    [plain(), later()].concat()
+    [plain(), later(), super::upgrades::replies()].concat()
 }

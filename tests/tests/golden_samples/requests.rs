@@ -152,5 +152,6 @@ fn whole_scopes() -> Vec<(&'static str, Request)> {
 
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    [reads(), calls(), of_the_past(), joint(), whole_scopes()].concat()
+    let upgrades = super::upgrades::requests();
+    [reads(), calls(), of_the_past(), joint(), whole_scopes(), upgrades].concat()
 }
