@@ -29,7 +29,7 @@ enum ShadowCommand {
 
 /// Begin to compare: the candidate judges what the binding's rule judges, and decides nothing
 ///
-/// It runs at the lowest priority, behind the appends. What it cannot keep up with is not compared, and
+/// While the store is busy it gets a small share of one core. What it cannot keep up with is not compared, and
 /// counted.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -61,7 +61,7 @@ impl Loaded {
             return Err(bad_output("there is no instance"));
         };
         let verdict = instance.validate(&append.proposals, host_ms)?;
-        if ruling.trial.is_some() {
+        if ruling.tap.is_some() {
             self.fuel = instance.fuel();
         }
         let acceptances = match verdict {

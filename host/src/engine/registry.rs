@@ -2,7 +2,7 @@
 
 use super::built_in::{AcceptAll, Originator};
 use super::system::{ConfigText, SystemEvent};
-use super::trials::Trials;
+use super::trials::{Tap, Trials};
 use crate::log::{EventLog, Floor};
 use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
@@ -58,8 +58,8 @@ pub(crate) struct Ruling {
     /// Identity of validator and configuration together: what a snapshot's state depends on.
     pub(crate) rule: Digest,
     pub(crate) rules: Arc<dyn Rules>,
-    /// The trial of a candidate that runs beside this rule.
-    pub(crate) trial: Option<Seq>,
+    /// For the candidate that runs beside this rule.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Registry {
@@ -118,7 +118,7 @@ impl Registry {
                 let candidate = as_bound(pattern, validator, config.as_ref(), seq);
                 state.trials.start(Trial { candidate, share: None });
             }
-            SystemEvent::TrialEnded { pattern } => drop(state.trials.end(pattern)),
+            SystemEvent::TrialEnded { pattern } => state.trials.end(pattern),
             other => {
                 state.fold_scope(other);
                 self.sealed.store(state.sealed.len(), Ordering::Release);
@@ -165,8 +165,10 @@ impl Registry {
             let why = format!("the validator of {scope}: {why}");
             Outcome::ReadOnly { why }
         })?;
-        let trial = self.trial(&ruling.binding.pattern).filter(|trial| trial.share.is_none());
-        ruling.trial = trial.map(|trial| trial.candidate.seq);
+        let state = self.read();
+        let trial = state.trials.get(&ruling.binding.pattern);
+        ruling.tap = trial.filter(|(trial, _)| trial.share.is_none()).map(|(_, tap)| tap.clone());
+        drop(state);
         Ok(Ruling { generation, ..ruling })
     }
 
@@ -181,23 +183,24 @@ impl Registry {
             None => Err("it is not loaded".to_owned()),
         };
         let rules = rules.map_err(|why| format!("{}: {why}", binding.validator.short()))?;
-        Ok(Ruling { generation: 0, rule: rule_of(&binding), binding, rules, trial: None })
+        Ok(Ruling { generation: 0, rule: rule_of(&binding), binding, rules, tap: None })
     }
 
     /// The trial of a pattern.
     pub(crate) fn trial(&self, pattern: &ScopePattern) -> Option<Trial> {
-        self.read().trials.get(pattern).cloned()
+        self.read().trials.get(pattern).map(|(trial, _)| trial.clone())
     }
 
     /// The candidate of the trial that this event of `$system` began, if it runs still.
     pub(crate) fn trial_at(&self, seq: Seq) -> Option<Binding> {
-        let trials = self.trials().into_iter().map(|trial| trial.candidate);
-        trials.into_iter().find(|candidate| candidate.seq == seq)
+        let state = self.read();
+        let mut trials = state.trials.all().map(|(trial, _)| &trial.candidate);
+        trials.find(|candidate| candidate.seq == seq).cloned()
     }
 
     /// All trials.
-    pub(crate) fn trials(&self) -> Vec<Trial> {
-        self.read().trials.all()
+    pub(crate) fn trials(&self) -> Vec<(Trial, Tap)> {
+        self.read().trials.all().cloned().collect()
     }
 
     /// What was bound to a pattern before.

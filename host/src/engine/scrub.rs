@@ -22,8 +22,8 @@ const PAGE: usize = 100;
 const PAGE_FOR: Duration = Duration::from_secs(2);
 /// How often the loop of a scope is asked for, if somebody else has it.
 const PARK_TRIES: u32 = 200;
-/// How nice the thread in the background is.
-const NICE: i32 = 19;
+/// How nice the thread in the background is: a little, as it may hold what others wait for.
+const NICE: i32 = 5;
 
 /// Proves one scope's snapshots after the other, with rests between them, until the engine is gone.
 pub(super) fn run(engine: &Frail, rest: Duration) {

@@ -1,32 +1,40 @@
 //! Candidates beside their bindings: what would they have said?
 //!
 //! The loop of a scope leaves a copy of each append it decided, if there is room, and goes on. A thread
-//! of the lowest priority lets the candidate fold the scope's durable events up to that append, asks it
-//! for its verdict, and counts what differs. So a candidate decides nothing, and no append waits for
-//! it: one that is too slow misses some, which are counted.
+//! lets the candidate fold the scope's durable events up to that append, asks it for its verdict, and
+//! counts what differs. So a candidate decides nothing, and no append waits for it: while the store is
+//! busy the thread takes a small share of one core, and what it misses is counted. (A low priority
+//! would not do: whoever is put off while it holds a lock puts off those who wait for it.)
 
 use super::committer::Plan;
 use super::decided::Decided;
 use super::scope_loop::Loaded;
 use super::shadow_desk::{Compared, Desk};
 use super::shared::Shared;
+use super::trials::Tap;
 use crate::log::ScopeRow;
 use atomic_store_core::{Append, AppendId, Divergence, Outcome, Proposal, Seq, Trial, TrialReport};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 /// How long the thread rests when nothing is there, or when what is there is not durable yet.
 const REST: Duration = Duration::from_millis(2);
+/// The longest rest, whatever is owed.
+const REST_MAX: Duration = Duration::from_secs(2);
 /// Rests without anything to do after which it sleeps until it is woken.
 const QUIET_RESTS: u32 = 500;
 /// Bytes that a waiting append takes besides its proposals.
 const JOB_BYTES: usize = 512;
 /// Divergences that are told in full.
 const FIRST_MAX: usize = 10;
-/// How nice the thread is: whoever else wants the processor gets it.
-const NICE: i32 = 19;
+/// While more appends than this are in flight, the store is busy.
+const BUSY_FROM: usize = 2;
+/// How many times as long as it worked the thread rests while the store is busy: 4 % of one core.
+const RESTS: u32 = 24;
+/// How often a loop tries to leave an append while another thread has the queue.
+const TRIES: u32 = 64;
 
 /// What waits for candidates, and what they said so far.
 pub(crate) struct Shadow {
@@ -112,6 +120,18 @@ impl Shadow {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The queue, unless somebody else has it and does not let go: a loop never waits for it.
+    fn try_waiting(&self) -> Option<MutexGuard<'_, Waiting>> {
+        for _ in 0..TRIES {
+            match self.waiting.try_lock() {
+                Ok(waiting) => return Some(waiting),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+
     fn count(&self, trial: Seq, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         change(counts.entry(trial).or_default());
@@ -126,7 +146,9 @@ impl Shadow {
         host_ms: u64,
         decided: &Decided,
     ) {
-        let Some(trial) = loaded.ruling.as_ref().and_then(|ruling| ruling.trial) else { return };
+        let Some(tap) = loaded.ruling.as_ref().and_then(|ruling| ruling.tap.as_ref()) else {
+            return;
+        };
         if append.dry_run {
             return;
         }
@@ -140,20 +162,26 @@ impl Shadow {
         };
         let bytes = append.size() + JOB_BYTES;
         if self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
-            return self.count(trial, |counts| counts.dropped += 1);
+            tap.missed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let (row, after, proposals) = (Arc::clone(row), loaded.head, append.proposals.clone());
-        let (append, fuel) = (append.id, loaded.fuel);
+        let (trial, append, fuel) = (tap.trial, append.id, loaded.fuel);
         let job = Job { trial, row, after, append, host_ms, proposals, live, fuel, bytes };
-        self.waiting().jobs.push_back(job);
+        let Some(mut waiting) = self.try_waiting() else {
+            tap.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.asleep.swap(false, Ordering::AcqRel) {
             self.wake.notify_one();
         }
     }
 
     /// What a trial found so far.
-    pub(crate) fn report(&self, trial: Trial) -> TrialReport {
+    pub(crate) fn report(&self, trial: Trial, tap: &Tap) -> TrialReport {
         let seq = trial.candidate.seq;
         let waiting = self.waiting().jobs.iter().filter(|job| job.trial == seq).count();
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +194,7 @@ impl Shadow {
             newly_rejected: found.newly_rejected,
             changed: found.changed,
             faults: found.faults,
-            dropped: found.dropped,
+            dropped: found.dropped + tap.missed.load(Ordering::Relaxed),
             waiting: waiting as u64,
             live_fuel: found.live_fuel,
             fuel: found.fuel,
@@ -202,17 +230,26 @@ impl Shadow {
 
     /// Runs until it is stopped.
     pub(crate) fn run(&self, shared: &Arc<Shared>) {
-        if let Err(error) = rustix::process::nice(NICE) {
-            tracing::warn!(%error, "candidates run at the priority of everything else");
-        }
-        let mut quiet = 0;
+        let (mut quiet, mut owed) = (0, Duration::ZERO);
         loop {
+            let start = Instant::now();
             let turned = self.turn(shared);
+            if shared.in_flight.count() > BUSY_FROM {
+                owed += start.elapsed() * RESTS;
+            }
             let waiting = self.waiting();
             if waiting.stop {
                 return;
             }
             quiet = if turned == Turned::Idle { quiet + 1 } else { 0 };
+            if owed >= REST {
+                // Until it has rested for all that it owes, or the store stops.
+                let stop = |waiting: &mut Waiting| !waiting.stop;
+                let rested = self.wake.wait_timeout_while(waiting, owed.min(REST_MAX), stop);
+                drop(rested.unwrap_or_else(PoisonError::into_inner));
+                owed = Duration::ZERO;
+                continue;
+            }
             if turned == Turned::Done {
                 continue;
             }

@@ -15,8 +15,11 @@ use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Instances kept. Whoever does not fit is folded anew.
-const FORKS_MAX: usize = 64;
+/// Scopes that candidates follow at a time; appends of others are not compared. Folding scopes anew
+/// in turn, because they do not fit, would cost more than it shows.
+const FORKS_MAX: usize = 512;
+/// Milliseconds without an append after which a scope makes place for another.
+const IDLE_MS: u64 = 5_000;
 /// Bytes of what a candidate said that are told.
 const SAID_BYTES: usize = 200;
 
@@ -25,11 +28,11 @@ const SAID_BYTES: usize = 200;
 pub(super) struct Desk {
     rules: HashMap<Seq, Ruling>,
     forks: HashMap<(Seq, ScopeName), Kept>,
-    turns: u64,
 }
 
 struct Kept {
-    used: u64,
+    /// When it judged, by the store's clock.
+    used_ms: u64,
     /// Nothing if it could not be started: it is not tried again for each append.
     fork: Result<Fork, String>,
 }
@@ -92,7 +95,7 @@ impl Desk {
         // After a fault its state is not known; the next append gets a new instance.
         let usable = matches!(&kept.fork, Ok(fork) if fork.loaded.instance.is_some());
         if usable || kept.fork.is_err() {
-            self.keep(key, kept);
+            self.forks.insert(key, kept);
         }
         compared
     }
@@ -106,13 +109,18 @@ impl Desk {
         row: Arc<ScopeRow>,
         key: &(Seq, ScopeName),
     ) -> Result<Kept, Compared> {
-        self.turns += 1;
-        let used = self.turns;
+        let used_ms = shared.clock.now_ms();
         if let Some(mut kept) = self.forks.remove(key) {
-            kept.used = used;
+            kept.used_ms = used_ms;
             let behind = |fork: &Fork| fork.loaded.head <= job.after && fork.row.id == row.id;
             if kept.fork.as_ref().map_or(true, behind) {
                 return Ok(kept);
+            }
+        }
+        if self.forks.len() >= FORKS_MAX {
+            self.forks.retain(|_, kept| used_ms.saturating_sub(kept.used_ms) < IDLE_MS);
+            if self.forks.len() >= FORKS_MAX {
+                return Err(Compared::GivenUp);
             }
         }
         let ruling = match self.rules.entry(job.trial) {
@@ -123,20 +131,10 @@ impl Desk {
             }
         };
         match Fork::under(shared, row, job.after, ruling) {
-            Ok(fork) => Ok(Kept { used, fork: Ok(fork) }),
+            Ok(fork) => Ok(Kept { used_ms, fork: Ok(fork) }),
             Err(RequestError::Overloaded(_) | RequestError::Damaged(_)) => Err(Compared::GivenUp),
-            Err(why) => Ok(Kept { used, fork: Err(why.to_string()) }),
+            Err(why) => Ok(Kept { used_ms, fork: Err(why.to_string()) }),
         }
-    }
-
-    fn keep(&mut self, key: (Seq, ScopeName), kept: Kept) {
-        if self.forks.len() >= FORKS_MAX {
-            let oldest = self.forks.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.forks.remove(&oldest);
-            }
-        }
-        self.forks.insert(key, kept);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Candidates of bindings, and what was bound before: a part of the registry's fold of `$system`.
 
 use super::system::BoundBy;
-use atomic_store_core::{Binding, ScopeName, ScopePattern, Trial};
+use atomic_store_core::{Binding, ScopeName, ScopePattern, Seq, Trial};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Bindings of a pattern that are remembered for the way back.
 const BEFORE_MAX: usize = 16;
@@ -10,26 +12,36 @@ const BEFORE_MAX: usize = 16;
 /// Trials by pattern, at most one each, and former bindings.
 #[derive(Default)]
 pub(super) struct Trials {
-    running: BTreeMap<ScopePattern, Trial>,
+    running: BTreeMap<ScopePattern, (Trial, Tap)>,
     /// The last one is the one to go back to.
     before: BTreeMap<ScopePattern, Vec<Binding>>,
 }
 
+/// Where the loops of a binding's scopes leave what they decided for its candidate.
+#[derive(Clone)]
+pub(crate) struct Tap {
+    /// The event of `$system` that began the trial.
+    pub(crate) trial: Seq,
+    /// What could not be left.
+    pub(crate) missed: Arc<AtomicU64>,
+}
+
 impl Trials {
     pub(super) fn start(&mut self, trial: Trial) {
-        self.running.insert(trial.candidate.pattern.clone(), trial);
+        let tap = Tap { trial: trial.candidate.seq, missed: Arc::default() };
+        self.running.insert(trial.candidate.pattern.clone(), (trial, tap));
     }
 
-    pub(super) fn end(&mut self, pattern: &ScopePattern) -> Option<Trial> {
-        self.running.remove(pattern)
+    pub(super) fn end(&mut self, pattern: &ScopePattern) {
+        self.running.remove(pattern);
     }
 
-    pub(super) fn get(&self, pattern: &ScopePattern) -> Option<&Trial> {
+    pub(super) fn get(&self, pattern: &ScopePattern) -> Option<&(Trial, Tap)> {
         self.running.get(pattern)
     }
 
-    pub(super) fn all(&self) -> Vec<Trial> {
-        self.running.values().cloned().collect()
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &(Trial, Tap)> {
+        self.running.values()
     }
 
     /// A pattern's binding was made or removed. Whatever was on trial against the former one has
@@ -62,7 +74,7 @@ impl Trials {
 
     /// The candidate that judges a scope in place of the binding of this pattern.
     pub(super) fn judge(&self, pattern: &ScopePattern, scope: &ScopeName) -> Option<&Binding> {
-        let trial = self.running.get(pattern)?;
+        let (trial, _) = self.running.get(pattern)?;
         trial.share.is_some_and(|share| share.has(scope)).then_some(&trial.candidate)
     }
 }

@@ -113,7 +113,7 @@ impl Engine {
     #[must_use]
     pub fn trials(&self) -> Vec<TrialReport> {
         let trials = self.shared.registry.trials();
-        trials.into_iter().map(|trial| self.shared.shadow.report(trial)).collect()
+        trials.into_iter().map(|(trial, tap)| self.shared.shadow.report(trial, &tap)).collect()
     }
 
     /// Binds the candidate of a trial to the whole pattern, if the trial has shown what the gate asks
@@ -128,8 +128,9 @@ impl Engine {
         force: bool,
     ) -> Result<Binding, RequestError> {
         self.check_writable()?;
-        let trial = self.trial(pattern)?;
-        let report = self.shared.shadow.report(trial);
+        let mut reports = self.trials().into_iter();
+        let report = reports.find(|report| report.trial.candidate.pattern == *pattern);
+        let Some(report) = report else { return Err(none(pattern)) };
         let by = match gate.objection(&report) {
             None => BoundBy::Promoted { compared: report.compared },
             Some(although) if force => BoundBy::Forced { although },
@@ -164,11 +165,7 @@ impl Engine {
     }
 
     fn trial(&self, pattern: &ScopePattern) -> Result<Trial, RequestError> {
-        self.shared.registry.trial(pattern).ok_or_else(|| {
-            RequestError::NotFound(format!(
-                "no candidate is on trial for {pattern}; see: atomic-store validator shadow report"
-            ))
-        })
+        self.shared.registry.trial(pattern).ok_or_else(|| none(pattern))
     }
 
     /// Makes a binding, after what is long has been folded.
@@ -259,8 +256,20 @@ impl Ruling {
     /// The same rule once more.
     pub(crate) fn again(&self) -> Ruling {
         let (binding, rules) = (self.binding.clone(), Arc::clone(&self.rules));
-        Ruling { binding, rules, rule: self.rule, generation: self.generation, trial: self.trial }
+        Ruling {
+            binding,
+            rules,
+            rule: self.rule,
+            generation: self.generation,
+            tap: self.tap.clone(),
+        }
     }
+}
+
+fn none(pattern: &ScopePattern) -> RequestError {
+    RequestError::NotFound(format!(
+        "no candidate is on trial for {pattern}; see: atomic-store validator shadow report"
+    ))
 }
 
 fn invalid(field: &str, why: impl Into<String>) -> RequestError {
