@@ -32,7 +32,9 @@ mod rule;
 mod scope;
 mod scope_info;
 mod seq;
+mod snapshots;
 mod status;
+mod upgrade;
 
 pub use admission::{Check, CheckResult, Grants, LoadOptions};
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
@@ -53,3 +55,7 @@ pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};
+pub use snapshots::{DroppedSnapshot, Scrubbed, SnapshotInfo, SnapshotReply, SnapshotRequest};
+pub use upgrade::{
+    Gate, Ruled, Share, Trial, TrialDivergence, TrialReport, UpgradeReply, UpgradeRequest,
+};

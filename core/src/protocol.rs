@@ -11,7 +11,7 @@ use crate::{
     Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
     LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal,
     Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
-    ValidatorRef,
+    SnapshotReply, SnapshotRequest, UpgradeReply, UpgradeRequest, ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
 
@@ -349,6 +349,10 @@ pub enum Request {
         /// Which events, at most a page.
         seqs: Vec<Seq>,
     },
+    /// Changes rules while they are in use. Reply: `Upgrade`.
+    Upgrade(UpgradeRequest),
+    /// Takes or proves snapshots. Reply: `Snapshots`.
+    Snapshots(SnapshotRequest),
 }
 
 /// What a server may answer.
@@ -468,6 +472,10 @@ pub enum Reply {
     /// To `Upcast`: for each event what it is today, or nothing if it is as it was; as many as a page
     /// holds. The rest must be asked for again.
     Upcast(Vec<Option<Proposal>>),
+    /// To `Upgrade`.
+    Upgrade(UpgradeReply),
+    /// To `Snapshots`.
+    Snapshots(SnapshotReply),
 }
 
 /// What became of one batch of a what-if.

@@ -13,6 +13,10 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// [`AdmitError`] says what is wrong with it and what to do.
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError>;
+    /// Bytes of memory of all instances that are alive; 0 where there is no such measure.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 
     /// The same for a component that was given more than the contract.
     ///

@@ -43,7 +43,7 @@ impl Live {
     ) -> Result<Self, Fault> {
         let limits = Arc::clone(&runtime.limits);
         let guest = Guest {
-            meter: Meter::new(&limits),
+            meter: Meter::new(&limits, Arc::clone(&runtime.memory)),
             scope: scope.clone(),
             history,
             log: LogLines::default(),

@@ -63,6 +63,10 @@ impl Loader for WasmLoader {
     fn try_out(&self, rules: &dyn Rules, trial: &Trial) -> Vec<Check> {
         self_test::run(rules, trial, &self.runtime.limits)
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.runtime.memory_bytes()
+    }
 }
 
 /// Where a component keeps the contract's functions.

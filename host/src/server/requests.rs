@@ -394,6 +394,8 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::LocateRejections { scope, last } => {
             Ok(Reply::RejectionsEnd(engine.rejections_end(scope.as_ref(), last)))
         }
+        Request::Upgrade(request) => engine.upgrade(request).map(Reply::Upgrade),
+        Request::Snapshots(request) => engine.snapshots(request).map(Reply::Snapshots),
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());

@@ -3,6 +3,7 @@
 mod proofs;
 mod replies;
 mod requests;
+mod upgrades;
 
 pub(crate) use replies::replies;
 pub(crate) use requests::requests;

@@ -172,6 +172,6 @@ fn admission() -> Vec<(&'static str, Request)> {
 
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    let more = [admission(), super::proofs::requests()].concat();
+    let more = [admission(), super::proofs::requests(), super::upgrades::requests()].concat();
     [reads(), calls(), of_the_past(), joint(), whole_scopes(), more].concat()
 }
