@@ -413,6 +413,8 @@ fn goes_on(reply: &Reply) -> bool {
         || matches!(
             reply,
             Reply::Progress { .. }
+                | Reply::ProofProgress(_)
+                | Reply::Rejections(_)
                 | Reply::State { .. }
                 | Reply::Scanned { .. }
                 | Reply::Replaying { .. }

@@ -2,13 +2,15 @@
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
 //! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! last of which is `Done` or an error; subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
-use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
-use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{
+    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport, Outcome,
+};
+use crate::{OriginatorVerdict, Position, ProofProgress, Proposal, Question, Rejection};
+use crate::{RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
 pub use crate::reading::{At, Ended, Entry, Replay};
@@ -266,6 +268,29 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Judges the appends of a scope, or of all scopes, again, each by the rule recorded for it.
+    /// Replies: `ProofProgress`, then `Logic`.
+    VerifyLogic {
+        /// One scope, or all.
+        scope: Option<ScopeName>,
+        /// Of all scopes those whose names come after this one; empty for all.
+        after: String,
+    },
+    /// Entries of the journal of rejections after a number, then each new one. Replies: `Rejections`,
+    /// until `Ended`.
+    SubscribeRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+    },
+    /// Where the journal of rejections ends. Reply: `RejectionsEnd`.
+    LocateRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// As many of the last entries are wanted.
+        last: u64,
+    },
 }
 
 /// What a server may answer.
@@ -370,6 +395,12 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// How far `VerifyLogic` is.
+    ProofProgress(ProofProgress),
+    /// The end of `VerifyLogic`.
+    Logic(Box<LogicReport>),
+    /// To `LocateRejections`.
+    RejectionsEnd(RejectionsEnd),
 }
 
 /// What became of one batch of a what-if.

@@ -35,6 +35,14 @@ export class Payload {
     }
   }
 
+  fields() {
+    const value = this.json();
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new Malformed(this.kind, "it is no object");
+    }
+    return value;
+  }
+
   tryJson() {
     try {
       return this.json();

@@ -18,6 +18,7 @@ mod moment;
 mod output;
 mod query;
 mod read;
+mod rejection_json;
 mod rejections;
 mod run;
 mod scope;
@@ -30,5 +31,6 @@ mod transfer;
 mod validator;
 mod verify;
 mod what_if;
+mod work;
 
 pub(crate) use run::main;

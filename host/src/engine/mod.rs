@@ -24,6 +24,7 @@ mod past;
 mod pending;
 mod pool;
 mod post;
+mod proof;
 mod registry;
 mod rejected;
 mod repeats;
@@ -34,6 +35,7 @@ mod select;
 mod shared;
 mod start;
 mod system;
+mod trial;
 mod verify;
 mod whole;
 

@@ -6,7 +6,7 @@ use super::hub::blocking;
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{past, skim, skim_batches, skim_reads};
+use super::{past, proofs, rejections, skim, skim_batches, skim_reads};
 use crate::engine::{Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{PagePlace, ScopeName};
@@ -138,6 +138,14 @@ impl Requests {
                 self.session.out.reply(call, &reply);
             }
             Request::Verify { scope } => self.verify(call, scope),
+            Request::VerifyLogic { scope, after } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
+            }
+            Request::SubscribeRejections { scope, after } => {
+                let Some(stream) = self.stream(call, true) else { return };
+                tokio::spawn(rejections::follow(Arc::clone(&self.session), stream, scope, after));
+            }
             Request::Cancel { call: stream } => {
                 self.started += 1;
                 self.session.cancel(stream, call);
@@ -317,8 +325,10 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             page.map(Reply::Rejections).map_err(|why| failed(&why))
         }
         Request::CountRejections { scope } => {
-            let counts = engine.count_rejections(scope.as_ref());
-            counts.map(Reply::RejectionCounts).map_err(|why| failed(&why))
+            Ok(Reply::RejectionCounts(engine.count_rejections(scope.as_ref())))
+        }
+        Request::LocateRejections { scope, last } => {
+            Ok(Reply::RejectionsEnd(engine.rejections_end(scope.as_ref(), last)))
         }
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {

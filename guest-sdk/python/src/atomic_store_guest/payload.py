@@ -10,13 +10,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NoReturn
 
 # An escape that may be half a character.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # How deep JSON may be nested. Deeper ones could end the call instead of raising an exception.
 _DEPTH_MAX = 128
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_NO_BRACKETS = re.compile(r"[^\[\]{}]++")
 
 
 class Malformed(Exception):
@@ -63,6 +66,13 @@ class Payload:
                 json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise Malformed(self.kind, error) from None
+        return value
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a JSON object. Raises :class:`Malformed` if it is anything else."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise Malformed(self.kind, "it is no object")
         return value
 
     def try_json(self, default: Any = None) -> Any:
@@ -159,21 +169,14 @@ def to_json(value: Any) -> bytes:
 
 def parse(text: str) -> Any:
     """What a text says that is JSON as the standard has it. Raises ``ValueError`` or ``RecursionError``."""
-    if text.count("[") + text.count("{") > _DEPTH_MAX and _depth(text) > _DEPTH_MAX:
+    if text.count("[") + text.count("{") > _DEPTH_MAX and _is_deep(text):
         raise ValueError(f"it is nested deeper than {_DEPTH_MAX}")
     return json.loads(text, parse_constant=_no_constant)
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for found in _BRACKETS.finditer(text):
-        match found[0]:
-            case "[" | "{":
-                depth += 1
-                deepest = max(deepest, depth)
-            case "]" | "}":
-                depth -= 1
-    return deepest
+def _is_deep(text: str) -> bool:
+    brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > _DEPTH_MAX
 
 
 def encode(data: Any) -> bytes:
