@@ -29,7 +29,7 @@ export class Payload {
   json() {
     const text = this.text();
     try {
-      return parse(text);
+      return parse(text, this.payload);
     } catch (error) {
       throw new Malformed(this.kind, error.message);
     }
