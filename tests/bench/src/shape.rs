@@ -1,5 +1,6 @@
 //! What the events look like: about 200 bytes of JSON.
 
+use crate::rng::Rng;
 use std::cell::Cell;
 
 /// Bytes of a payload.
@@ -21,11 +22,23 @@ impl Amounts {
     }
 }
 
-/// A bid as payload.
+/// The letters of notes: 32, so that one takes five bits.
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz .,-'!";
+
+/// A bid as payload. Its note differs from bid to bid and compresses badly: a store that compresses
+/// must not look better here than in life.
 pub(crate) fn bid(client: usize, amount: i64) -> String {
-    let head = format!(r#"{{"bidder":"bidder-{client}","amount":{amount},"note":""#);
-    let filler = PAYLOAD_BYTES.saturating_sub(head.len() + 2);
-    format!("{head}{}\"}}", "x".repeat(filler))
+    let mut bid = format!(r#"{{"bidder":"bidder-{client}","amount":{amount},"note":""#);
+    let mut rng = Rng::new(amount.unsigned_abs() << 16 ^ client as u64);
+    let end = PAYLOAD_BYTES.saturating_sub(2);
+    while bid.len() < end {
+        let letters = rng.next();
+        let room = (end - bid.len()).min(12);
+        let letters = (0..room).map(|n| LETTERS[(letters >> (5 * n)) as usize % 32]);
+        bid.extend(letters.map(char::from));
+    }
+    bid.push_str("\"}");
+    bid
 }
 
 #[cfg(test)]

@@ -144,6 +144,9 @@ fn plot_rates(results: &Results, case: &str, name: &str, out: &Path) -> Result<S
     save(&plot, name, out)
 }
 
+/// A percentile and its name.
+type Percentile = (&'static str, fn(&Latency) -> u64);
+
 /// Latency at its percentiles.
 fn plot_latency(
     results: &Results,
@@ -152,7 +155,7 @@ fn plot_latency(
     name: &str,
     out: &Path,
 ) -> Result<String, Failure> {
-    let percentiles: [(&str, fn(&Latency) -> u64); 5] = [
+    let percentiles: [Percentile; 5] = [
         ("p50", |latency| latency.p50),
         ("p90", |latency| latency.p90),
         ("p99", |latency| latency.p99),
@@ -341,7 +344,8 @@ fn facts(text: &mut String, facts: &[Fact]) -> Result<(), Failure> {
 pub(super) fn cold(results: &Results) -> Result<String, Failure> {
     let mut text = "\
 Atomic Store alone. The server is killed with SIGKILL and started again on the same directory; open is the time until
-clients can connect. Then one bid goes to a scope that nobody has touched since: with the snapshot that the store made
+clients can connect. The first append of all goes to a new scope and waits for the validator to be ready. Then one bid
+goes to each of some scopes that nobody has touched since: with the snapshot that the store made
 by itself (it makes one every 10,000 events), and under another configuration of the validator, for which there is
 none, so that all events are folded.\n\n"
         .to_owned();

@@ -43,6 +43,13 @@ pub(crate) fn cold(bench: &mut Bench<'_>) -> Result<(), Failure> {
                 bind_atomic(&server, None, Some(&config))?;
             }
             appended += 1;
+            // The first append of all finds a validator that is not compiled, whatever its scope.
+            let took = first_append(&server, "first", appended)?;
+            bench.fact(
+                "the first append of all, to a new scope",
+                "first append, us",
+                took.as_secs_f64() * 1e6,
+            );
             for length in &plan.cold_lengths {
                 let scope = format!("length{length}-0");
                 let took = first_append(&server, &scope, length + appended)?;
