@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Seconds after which a section begins no further round, once it has one.
     pub(crate) section_seconds: f64,
+    /// Seconds after which every section that is left has one round only.
+    pub(crate) run_seconds: f64,
     /// Seconds that do not count, and seconds that do.
     pub(crate) warm_up: f64,
     pub(crate) seconds: f64,
@@ -71,6 +73,7 @@ impl Plan {
         Plan {
             rounds: 3,
             section_seconds: 3_600.0,
+            run_seconds: 7_200.0,
             warm_up: 0.5,
             seconds: 3.0,
             clients: vec![1, 16, 64, 256, 1_024],
@@ -91,7 +94,8 @@ impl Plan {
 
     fn quick() -> Self {
         Plan {
-            section_seconds: 240.0,
+            section_seconds: 290.0,
+            run_seconds: 500.0,
             seconds: 0.6,
             warm_up: 0.15,
             clients: vec![1, 64, 1_024],

@@ -26,7 +26,9 @@ pub(crate) struct Bench<'a> {
     letter: char,
     servers: BTreeMap<Program, Server>,
     jobs: usize,
+    /// When the section began, and when the run did.
     start: Instant,
+    run: Instant,
     raw: Vec<f64>,
     points: Vec<Point>,
     facts: Vec<Fact>,
@@ -58,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let start = Instant::now();
     for letter in asked {
-        let results = Bench::new(options, letter)?.run()?;
+        let results = Bench::new(options, letter, start)?.run()?;
         report::store(&options.out, letter, &results)?;
         report::render(&options.out)?;
         eprintln!("section {letter} done, {:.0} s since the start", start.elapsed().as_secs_f64());
@@ -68,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(options: &'a Options, letter: char) -> Result<Self, Failure> {
+    fn new(options: &'a Options, letter: char, run: Instant) -> Result<Self, Failure> {
         std::fs::create_dir_all(&options.dir)?;
         let idle = idle::percent()?;
         if idle < IDLE_ENOUGH {
@@ -88,6 +90,7 @@ impl<'a> Bench<'a> {
             servers: BTreeMap::new(),
             jobs: 0,
             start: Instant::now(),
+            run,
             raw: Vec::new(),
             points: Vec::new(),
             facts: Vec::new(),
@@ -159,7 +162,8 @@ impl<'a> Bench<'a> {
     pub(crate) fn another_round(&mut self, done: usize, rounds: usize) -> Result<bool, Failure> {
         let spent = self.start.elapsed().as_secs_f64();
         let expected = spent / done.max(1) as f64 * (done + 1) as f64;
-        if done >= rounds || done > 0 && expected > self.plan.section_seconds {
+        let late = self.run.elapsed().as_secs_f64() > self.plan.run_seconds;
+        if done >= rounds || done > 0 && (late || expected > self.plan.section_seconds) {
             return Ok(false);
         }
         self.raw.push(raw::fdatasync_per_s(&self.options.dir)?);

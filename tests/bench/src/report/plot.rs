@@ -38,7 +38,7 @@ impl Axis {
         let ends = self.ticks.first().zip(self.ticks.last());
         let Some(((first, _), (last, _))) = ends else { return 0.0 };
         let span = scale(*last) - scale(*first);
-        if span <= 0.0 { 0.5 } else { (scale(value) - scale(*first)) / span }
+        if span <= 0.0 { 0.5 } else { ((scale(value) - scale(*first)) / span).clamp(0.0, 1.0) }
     }
 }
 

@@ -28,6 +28,20 @@ Store is.
 
 ";
 
+/// What a section without rules calls a peer.
+fn plain_name(peer: Peer) -> &'static str {
+    match peer {
+        Peer::PostgresRowLock => "PostgreSQL",
+        Peer::Umadb => "UmaDB",
+        peer => peer.name(),
+    }
+}
+
+/// What the table of a case calls a peer.
+fn name(peer: Peer, case: &str) -> &'static str {
+    if case.ends_with("per append") { plain_name(peer) } else { peer.name() }
+}
+
 /// The line of a table's head, and the line below it.
 fn head(
     text: &mut String,
@@ -47,19 +61,20 @@ fn clients_head(clients: &[usize]) -> impl Iterator<Item = String> {
     })
 }
 
-/// A rate, and how many times as fast Atomic Store is; bold where it is not.
+/// A rate, and how many times as fast Atomic Store is, round by round; bold where it is not.
 fn beside(own: Option<&Point>, point: Option<&Point>) -> String {
-    let per_s = |point: Option<&Point>| point.and_then(Point::per_s).map(|middle| middle.median);
-    match (per_s(own), per_s(point)) {
-        (_, None) => "failed".to_owned(),
-        (Some(_), Some(per_s)) if point.is_some_and(|point| point.peer == Peer::Atomic) => {
-            rate(per_s)
+    let Some((point, per_s)) = point.and_then(|point| Some((point, point.per_s()?))) else {
+        return "failed".to_owned();
+    };
+    let per_s = rate(per_s.median);
+    let rounds = own.into_iter().flat_map(|own| own.samples.iter().zip(&point.samples));
+    let ratios = rounds.map(|(own, other)| own.per_s() / other.per_s().max(1e-9));
+    match Middle::of(ratios).map(|middle| middle.median) {
+        Some(times) if point.peer != Peer::Atomic && times < 1.0 => {
+            format!("**{per_s}** ({})", ratio(times))
         }
-        (Some(own), Some(per_s)) if own < per_s => {
-            format!("**{}** ({})", rate(per_s), ratio(own / per_s))
-        }
-        (Some(own), Some(per_s)) => format!("{} ({})", rate(per_s), ratio(own / per_s)),
-        (None, Some(per_s)) => rate(per_s),
+        Some(times) if point.peer != Peer::Atomic => format!("{per_s} ({})", ratio(times)),
+        _ => per_s,
     }
 }
 
@@ -72,7 +87,7 @@ fn rates(text: &mut String, results: &Results, case: &str) -> Result<(), Failure
             let point = |peer| results.point(peer, case, *clients);
             beside(point(Peer::Atomic), point(peer))
         });
-        writeln!(text, "| {} | {} |", peer.name(), cells.collect::<Vec<_>>().join(" | "))?;
+        writeln!(text, "| {} | {} |", name(peer, case), cells.collect::<Vec<_>>().join(" | "))?;
     }
     writeln!(text)?;
     Ok(())
@@ -110,7 +125,7 @@ fn details(
         writeln!(
             text,
             "| {} | {} | {} | {} | {:.0} % | {attempts:.1} | {share:.0} % | {} |",
-            peer.name(),
+            name(peer, case),
             at(|latency| latency.p50),
             at(|latency| latency.p99),
             at(|latency| latency.p999),
@@ -126,7 +141,7 @@ fn details(
 fn plot_rates(results: &Results, case: &str, name: &str, out: &Path) -> Result<String, Failure> {
     let clients = results.clients(case);
     let lines = results.peers().into_iter().map(|peer| Line {
-        name: peer.name().to_owned(),
+        name: self::name(peer, case).to_owned(),
         points: clients
             .iter()
             .filter_map(|clients| {
@@ -286,18 +301,10 @@ Events are stored in large appends, then read by one load process. Atomic Store 
 of all that it reads. With subscribers, 16 writers append to one scope as fast as the subscribers follow, and every
 subscriber gets every event; numbers are then deliveries per second, all subscribers together, and the latency is that
 from before an append is sent to the event's arrival at a subscriber. Numbers are events per second; in brackets, how
-many times as fast Atomic Store is. PostgreSQL has no subscription that gives events in order, so it is not there.\n\n"
+many times as fast Atomic Store is. PostgreSQL is not there: it has no subscription to what is stored (`NOTIFY` is a signal).\n\n"
         .to_owned();
     let peers = results.peers();
-    head(
-        &mut text,
-        "",
-        peers.iter().map(|peer| match peer {
-            Peer::PostgresRowLock => "PostgreSQL".to_owned(),
-            Peer::Umadb => "UmaDB".to_owned(),
-            peer => peer.name().to_owned(),
-        }),
-    )?;
+    head(&mut text, "what", peers.iter().map(|peer| plain_name(*peer).to_owned()))?;
     for case in results.cases() {
         let clients = results.clients(case).first().copied().unwrap_or(1);
         let cells = peers.iter().map(|peer| {
@@ -320,7 +327,7 @@ many times as fast Atomic Store is. PostgreSQL has no subscription that gives ev
 
 /// A row for each number, with its unit behind the last comma.
 fn facts(text: &mut String, facts: &[Fact]) -> Result<(), Failure> {
-    head(text, "", ["", "median", "lowest", "highest"].map(str::to_owned))?;
+    head(text, "what", ["number", "median", "lowest", "highest"].map(str::to_owned))?;
     for fact in facts {
         let Some(middle) = Middle::of(fact.values.iter().copied()) else { continue };
         let (what, unit) = fact.what.rsplit_once(", ").unwrap_or((&fact.what, ""));
