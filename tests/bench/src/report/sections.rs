@@ -363,8 +363,8 @@ none, so that all events are folded.\n\n"
 /// Section f.
 pub(super) fn sizes(results: &Results) -> Result<String, Failure> {
     let mut text = "\
-Bytes on the disk for each event with its 200 bytes of payload, beyond what the empty store takes. Resident memory is
-that of the server's process.\n\n"
+Bytes on the disk for each event with its 200 bytes of payload, which hardly compress, beyond what the empty store takes;
+pages that are set aside and full of zeros do not count. Resident memory is that of the server's process.\n\n"
         .to_owned();
     facts(&mut text, &results.facts)?;
     Ok(text)

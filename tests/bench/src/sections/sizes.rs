@@ -8,7 +8,7 @@ use crate::runner::{Bench, Turn, load};
 use crate::servers::{Peer, Server, Settings, first_append};
 use crate::shape::PAYLOAD_BYTES;
 use crate::stats::grouped;
-use std::os::unix::fs::MetadataExt;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,24 +21,49 @@ const TIDY_MAX: u32 = 40;
 const TIDY_STEP: Duration = Duration::from_millis(500);
 const QUIET_STEPS: u32 = 4;
 
-/// Bytes on the disk below a directory. What keeps only the last writes safe does not count:
-/// PostgreSQL's write-ahead log has a size of its own, whatever is stored.
-fn bytes_on_disk(folder: &Path) -> u64 {
+/// The unit in which a file is looked at.
+const PAGE: usize = 4096;
+
+/// Bytes of the pages below a directory that hold anything: some stores set aside space, full of
+/// zeros, that says nothing about what an event takes. What keeps only the last writes safe does not
+/// count either: PostgreSQL's write-ahead log has a size of its own, whatever is stored.
+fn bytes_in_use(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(data) if data.is_dir() && entry.file_name() == "pg_wal" => 0,
-        Ok(data) if data.is_dir() => bytes_on_disk(&entry.path()),
-        Ok(data) => data.blocks() * 512,
-        Err(_) => 0,
+    let sizes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() && entry.file_name() == "pg_wal" => 0,
+        Ok(kind) if kind.is_dir() => bytes_in_use(&entry.path()),
+        // A file that is gone by now takes no space.
+        Ok(kind) if kind.is_file() => written_pages(&entry.path()).unwrap_or(0),
+        _ => 0,
     });
     sizes.sum()
+}
+
+fn written_pages(path: &Path) -> std::io::Result<u64> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut buffer, mut bytes) = (vec![0; 256 * PAGE], 0);
+    loop {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..])? {
+                0 => break,
+                more => filled += more,
+            }
+        }
+        let pages = buffer[..filled].chunks(PAGE);
+        bytes +=
+            pages.filter(|page| page.iter().any(|byte| *byte != 0)).map(<[u8]>::len).sum::<usize>();
+        if filled < buffer.len() {
+            return Ok(bytes as u64);
+        }
+    }
 }
 
 /// Waits until the directory stays as it is.
 fn settle(folder: &Path) {
     let (mut last, mut quiet) = (0, 0);
     for _ in 0..TIDY_MAX {
-        let now = bytes_on_disk(folder);
+        let now = bytes_in_use(folder);
         quiet = if now == last { quiet + 1 } else { 0 };
         last = now;
         if quiet == QUIET_STEPS {
@@ -66,7 +91,7 @@ pub(crate) fn sizes(bench: &mut Bench<'_>) -> Result<(), Failure> {
 fn disk(bench: &mut Bench<'_>, peer: Peer) -> Result<(), Failure> {
     let mut server = Server::start(peer.program(), bench.options)?;
     bench.about(&server);
-    let before = bytes_on_disk(server.dir());
+    let before = bytes_in_use(server.dir());
     let events = bench.plan.disk_events;
     let work = match peer {
         Peer::Redis | Peer::Sqlite => Work::Grow { marks: vec![events] },
@@ -80,7 +105,7 @@ fn disk(bench: &mut Bench<'_>, peer: Peer) -> Result<(), Failure> {
         peer => peer.name(),
     };
     let done = filled.done.max(1) as f64;
-    let loaded = bytes_on_disk(server.dir()).saturating_sub(before) as f64 / done;
+    let loaded = bytes_in_use(server.dir()).saturating_sub(before) as f64 / done;
     bench.fact(case, "events", done);
     bench.fact(case, "bytes per event, as it lies there", loaded);
     // An orderly end, a new start and another end: what a store does at these moments counts for it.
@@ -90,7 +115,7 @@ fn disk(bench: &mut Bench<'_>, peer: Peer) -> Result<(), Failure> {
         settle(server.dir());
         server.end()?;
     }
-    let at_rest = bytes_on_disk(server.dir()).saturating_sub(before) as f64 / done;
+    let at_rest = bytes_in_use(server.dir()).saturating_sub(before) as f64 / done;
     bench.fact(case, "bytes per event, after an orderly end", at_rest);
     bench.fact(case, "of the payload, after an orderly end", at_rest / PAYLOAD_BYTES as f64);
     Ok(())
@@ -141,4 +166,23 @@ fn guests(bench: &mut Bench<'_>) -> Result<(), Failure> {
         bench.fact(&case, "resident KiB per live scope", each / 1024.0);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAGE, bytes_in_use};
+
+    #[test]
+    fn pages_of_zeros_take_no_space() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("deep")).expect("another");
+        std::fs::create_dir(dir.path().join("pg_wal")).expect("another");
+        let mut content = vec![0_u8; 300 * PAGE];
+        content[5] = 1;
+        content[290 * PAGE] = 1;
+        content.extend([1, 2, 3]);
+        std::fs::write(dir.path().join("deep/file"), &content).expect("a file");
+        std::fs::write(dir.path().join("pg_wal/file"), &content).expect("a file");
+        assert_eq!(bytes_in_use(dir.path()), 2 * PAGE as u64 + 3);
+    }
 }
