@@ -17,10 +17,11 @@ auctions, opened before it begins. Numbers are accepted bids per second; in brac
 Store is.
 
 - Atomic Store: the client sends the bid; the rules run in the store.
-- PostgreSQL, row lock: a row per auction keeps the fold. `BEGIN`, `SELECT .. FOR UPDATE`, the client decides, `INSERT`,
-  `UPDATE`, `COMMIT`.
+- PostgreSQL, row lock: a row per auction keeps the fold. `BEGIN`, `SELECT .. FOR UPDATE`, the client bids and decides,
+  `INSERT`, `UPDATE`, `COMMIT`.
 - PostgreSQL, serializable: the same without the lock, and again from the start when the transaction fails.
-- PostgreSQL, rules in a function: the row lock and the rules in PL/pgSQL, one round trip.
+- PostgreSQL, rules in a function: the row lock and the rules in PL/pgSQL, one round trip. The function raises a bid that
+  was overtaken on its way, instead of refusing it.
 - UmaDB: the client keeps the folds, decides, and appends on condition that nothing happened to the auction since. The
   bids of the load process on one auction take turns, so that it never races against itself; many processes would.
 - Redis: a Lua script holds the rules; a hash keeps the fold, a stream the events.
