@@ -413,6 +413,9 @@ fn goes_on(reply: &Reply) -> bool {
         || matches!(
             reply,
             Reply::Progress { .. }
+                | Reply::ProofProgress(_)
+                | Reply::Rejections(_)
+                | Reply::BundlePart(_)
                 | Reply::State { .. }
                 | Reply::Scanned { .. }
                 | Reply::Replaying { .. }

@@ -21,7 +21,7 @@ impl Client {
         let _alone = self.handle.upload.lock().await;
         let give_up = Instant::now() + self.handle.shared.options.retry_for;
         loop {
-            match self.upload(component).await {
+            match self.upload(component, load).await {
                 Err(ClientError::Closed { .. })
                     if self.handle.shared.reconnects && Instant::now() < give_up => {}
                 end => return end,
@@ -29,11 +29,20 @@ impl Client {
         }
     }
 
-    async fn upload(&self, component: &[u8]) -> Result<Loaded, ClientError> {
+    /// Sends a component for one backtest; nothing is loaded.
+    pub(crate) async fn offer_validator(&self, component: &[u8]) -> Result<Loaded, ClientError> {
+        let _alone = self.handle.upload.lock().await;
+        self.upload(component, offer).await
+    }
+
+    async fn upload(
+        &self,
+        component: &[u8],
+        request: fn(&[u8], bool) -> Request,
+    ) -> Result<Loaded, ClientError> {
         // An empty part begins anew, whatever an abandoned upload left behind. Sent under no
         // condition, it also waits for the link.
-        let begin = Request::LoadValidator { part: Vec::new(), last: false };
-        match self.call(begin, CallRules::default()).await? {
+        match self.call(request(&[], false), CallRules::default()).await? {
             Reply::Done => {}
             other => return Err(unexpected(&other)),
         }
@@ -43,8 +52,7 @@ impl Client {
         let mut parts = component.chunks(room).peekable();
         while let Some(part) = parts.next() {
             let last = parts.peek().is_none();
-            let request = Request::LoadValidator { part: part.to_vec(), last };
-            match self.call(request, rules).await? {
+            match self.call(request(part, last), rules).await? {
                 Reply::Done if !last => {}
                 Reply::Validator { info, new, bindings } if last => {
                     return Ok(Loaded { info, new, bindings });
@@ -52,7 +60,14 @@ impl Client {
                 other => return Err(unexpected(&other)),
             }
         }
-        let empty = Request::LoadValidator { part: Vec::new(), last: true };
-        loaded(self.call(empty, rules).await?)
+        loaded(self.call(request(&[], true), rules).await?)
     }
+}
+
+fn load(part: &[u8], last: bool) -> Request {
+    Request::LoadValidator { part: part.to_vec(), last }
+}
+
+fn offer(part: &[u8], last: bool) -> Request {
+    Request::OfferValidator { part: part.to_vec(), last }
 }

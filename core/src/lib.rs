@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod append;
+pub mod bundle;
 pub mod chain;
 pub mod codec;
 mod condition;
@@ -20,6 +21,7 @@ mod limits;
 mod originator;
 mod outcome;
 mod page_token;
+mod proof;
 pub mod protocol;
 mod reading;
 pub mod record;
@@ -40,7 +42,10 @@ pub use limits::Limits;
 pub use originator::{OriginatorVerdict, Question};
 pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
 pub use page_token::{PagePlace, PageToken, PageTokenError};
-pub use rejection::{Rejection, RejectionCount};
+pub use proof::{
+    BacktestReport, Divergence, LogicReport, ProofProgress, Said, Unshown, UnshownWhat,
+};
+pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};

@@ -1,16 +1,20 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `Verify`, `VerifyLogic`,
+//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error;
+//! subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
-use crate::{Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, Outcome};
-use crate::{OriginatorVerdict, Position, Proposal, Question, Rejection, RejectionCount, RuleInfo};
-use crate::{ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{
+    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
+    LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
+    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+};
 use serde::{Deserialize, Serialize};
 
+pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
 
@@ -266,6 +270,61 @@ pub enum Request {
         /// Whether the effects come, too.
         replay: Replay,
     },
+    /// Judges the appends of a scope, or of all scopes, again, each by the rule recorded for it.
+    /// Replies: `ProofProgress`, then `Logic`.
+    VerifyLogic {
+        /// One scope, or all.
+        scope: Option<ScopeName>,
+        /// Of all scopes those whose names come after this one; empty for all.
+        after: String,
+    },
+    /// Entries of the journal of rejections after a number, then each new one. Replies: `Rejections`,
+    /// until `Ended`.
+    SubscribeRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+    },
+    /// Where the journal of rejections ends. Reply: `RejectionsEnd`.
+    LocateRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// As many of the last entries are wanted.
+        last: u64,
+    },
+    /// A part of a component for the next `Backtest` of this connection; parts as of `LoadValidator`.
+    /// It is checked and not loaded. Reply: `Done`, and `Validator` after the last.
+    OfferValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// True if these are the last.
+        last: bool,
+    },
+    /// Puts the appends and the recorded rejections of scopes before a validator, on the states that it
+    /// folds from the recorded events. Replies: `ProofProgress`, then `Backtested`.
+    Backtest {
+        /// A loaded validator; nothing for the one that was offered.
+        candidate: Option<ValidatorRef>,
+        /// Only what this validator decided; nothing for whatever was decided.
+        against: Option<ValidatorRef>,
+        /// Which scopes.
+        scopes: ScopePattern,
+        /// Only those whose names come after this one; empty for all.
+        after: String,
+        /// The candidate's configuration; nothing for the one in force at each event.
+        #[serde(with = "serde_bytes")]
+        config: Option<Vec<u8>>,
+    },
+    /// All that a verdict depended on, as one file; see [`crate::bundle`]. Replies: `BundlePart`, one
+    /// behind the other, then `Done`.
+    Bundle {
+        /// The scope.
+        scope: ScopeName,
+        /// Which verdict.
+        of: BundleOf,
+    },
 }
 
 /// What a server may answer.
@@ -370,6 +429,16 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
+    /// How far `VerifyLogic` or `Backtest` is.
+    ProofProgress(ProofProgress),
+    /// The end of `VerifyLogic`.
+    Logic(Box<LogicReport>),
+    /// To `LocateRejections`.
+    RejectionsEnd(RejectionsEnd),
+    /// The end of `Backtest`.
+    Backtested(Box<BacktestReport>),
+    /// A part of a bundle.
+    BundlePart(serde_bytes::ByteBuf),
 }
 
 /// What became of one batch of a what-if.

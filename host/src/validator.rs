@@ -90,6 +90,21 @@ pub trait Validator: Send {
     /// # Errors
     /// [`Fault`]: the guest did not answer, or broke the contract.
     fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault>;
+    /// Judges an append of one proposal and, if it is accepted as it stands with nothing more to say,
+    /// folds it as the event number `seq`: `validate` and `apply` in one call. Nothing if this
+    /// validator has no such call.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not answer, or broke the contract.
+    fn admit(
+        &mut self,
+        proposal: &Proposal,
+        seq: Seq,
+        host_ms: u64,
+    ) -> Result<Option<Admission>, Fault> {
+        let _ = (proposal, seq, host_ms);
+        Ok(None)
+    }
     /// The state as bytes; nothing if the guest prefers to fold.
     ///
     /// # Errors
@@ -109,6 +124,15 @@ pub enum Verdict {
     Accepted(Vec<Acceptance>),
     /// No.
     Refused(Refusal),
+}
+
+/// A validator's answer to one proposal that it may fold at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Accepted as proposed, and folded.
+    Folded,
+    /// Anything else; nothing is folded.
+    Judged(Verdict),
 }
 
 /// Yes to one proposal.

@@ -78,6 +78,7 @@ fn stage(log: &dyn EventLog, from: &ScopeRow, records: &[Vec<u8>], part: usize) 
             module: None,
             change: Some(Box::new(Change::Stage)),
             rejection: None,
+            proposed: None,
             host_ms: NOW,
             records,
         };

@@ -180,12 +180,15 @@ impl Caller {
         self.events(name).into_iter().map(text).collect()
     }
 
-    /// Checks every chain.
+    /// Checks every chain, and that every event follows from its rule.
     ///
     /// # Panics
-    /// If anything is damaged.
+    /// If anything is damaged, or cannot be shown.
     pub fn verify(&self) {
         let report = self.engine.verify(None, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(report.damage, Vec::<String>::new());
+        let logic = self.engine.verify_logic(None, "", &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((logic.failed, logic.not_shown), (0, 0), "{logic:?}");
+        assert_eq!(logic.events, report.events);
     }
 }

@@ -101,6 +101,8 @@ async fn load(client: Client, n: u64, stop: Arc<AtomicBool>, acks: Arc<AtomicU64
 }
 
 async fn check(client: &Client, told: &Told) {
+    let logic = client.verify_logic(None, "", |_| {}).await.unwrap();
+    assert_eq!((logic.failed, logic.not_shown), (0, 0), "{logic:?}");
     let report = client.verify(None, |_, _, _| {}).await.unwrap();
     assert_eq!(report.damage, Vec::<String>::new());
     let mut stored: BTreeMap<AppendId, Vec<Event>> = BTreeMap::new();

@@ -15,7 +15,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "validator",
+    world: "packed-validator",
     pub_export_macro: true,
     export_macro_name: "export_component",
     additional_derives: [PartialEq, Eq],

@@ -70,6 +70,17 @@ macro_rules! export {
                     SLOT.with(|slot| slot.query(&name, &args))
                 }
             }
+            impl $crate::__private::GuestPacked for Component {
+                fn apply(events: ::std::vec::Vec<u8>) {
+                    SLOT.with(|slot| slot.apply_packed(&events))
+                }
+                fn admit(
+                    proposal: ::std::vec::Vec<u8>,
+                ) -> ::std::result::Result<::std::option::Option<$crate::Acceptance>, $crate::Refusal>
+                {
+                    SLOT.with(|slot| slot.admit(&proposal))
+                }
+            }
             $crate::__private::export_component!(
                 Component with_types_in $crate::__private::bindings
             );
@@ -138,6 +149,22 @@ impl<V: Validator> Slot<V> {
     pub fn validate(&self, proposals: Vec<Proposal>) -> Result<Vec<Acceptance>, Refusal> {
         let _call = Call::begin();
         self.0.borrow().as_ref().expect(NOT_STARTED).validate(proposals)
+    }
+
+    /// See the contract, `packed`.
+    pub fn apply_packed(&self, events: &[u8]) {
+        let _call = Call::begin();
+        let mut slot = self.0.borrow_mut();
+        slot.as_mut().expect(NOT_STARTED).apply_packed(events);
+    }
+
+    /// See the contract, `packed`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn admit(&self, proposal: &[u8]) -> Result<Option<Acceptance>, Refusal> {
+        let _call = Call::begin();
+        self.0.borrow_mut().as_mut().expect(NOT_STARTED).admit(proposal)
     }
 
     /// See the contract.

@@ -3,6 +3,8 @@
 //! Invariant: this is the only path from a call to a [`Validator`]. The exported component and the
 //! test harness both take it, so what a test has seen is what the store runs.
 
+use crate::packed::{self, Scratch};
+use crate::verdict::shorten;
 use crate::{Acceptance, Description, Event, NewEvent, Proposal, Refusal, Validator, snapshot};
 use std::borrow::Cow;
 
@@ -13,6 +15,8 @@ pub(crate) struct Instance<V: Validator> {
     head: u64,
     /// What a snapshot must have been made from to fit.
     origin: u64,
+    /// Where packed events are unpacked.
+    scratch: Scratch,
 }
 
 /// What a validator says about itself.
@@ -24,8 +28,10 @@ pub(crate) fn describe<V: Validator>() -> Description {
 impl<V: Validator> Instance<V> {
     /// A scope without events.
     pub(crate) fn init(scope: &str, config: Option<&[u8]>) -> Result<Self, String> {
-        let state = V::init(scope, parse_config::<V>(config)?)?;
-        Ok(Instance { state, head: 0, origin: snapshot::origin::<V>(scope, config) })
+        let state =
+            parse_config::<V>(config).and_then(|config| V::init(scope, config)).map_err(shorten)?;
+        let origin = snapshot::origin::<V>(scope, config);
+        Ok(Instance { state, head: 0, origin, scratch: Scratch::new() })
     }
 
     /// A scope as it was when the snapshot was taken. Anything else is an error, which makes the
@@ -37,7 +43,7 @@ impl<V: Validator> Instance<V> {
     ) -> Result<Self, String> {
         let origin = snapshot::origin::<V>(scope, config);
         let (head, state) = snapshot::decode(bytes, origin)?;
-        Ok(Instance { state, head, origin })
+        Ok(Instance { state, head, origin, scratch: Scratch::new() })
     }
 
     /// Folds accepted events.
@@ -46,6 +52,32 @@ impl<V: Validator> Instance<V> {
             V::apply(&mut self.state, event);
             self.head = event.seq;
         }
+    }
+
+    /// Folds accepted events that came as bytes.
+    pub(crate) fn apply_packed(&mut self, mut events: &[u8]) {
+        while !events.is_empty() {
+            let event = self.scratch.unpack(&mut events).expect(packed::NOT_PACKED);
+            V::apply(&mut self.state, event);
+            self.head = event.seq;
+        }
+    }
+
+    /// Judges an append of one proposal and, if it is accepted as it stands, folds it. The answer is
+    /// that of [`Self::validate`], and the state then the one after [`Self::apply`].
+    pub(crate) fn admit(&mut self, mut bytes: &[u8]) -> Result<Option<Acceptance>, Refusal> {
+        let event = self.scratch.unpack(&mut bytes).expect(packed::NOT_PACKED);
+        let seq = event.seq;
+        let proposal = as_proposal(std::mem::replace(event, packed::blank()));
+        let verdict = V::validate(&self.state, &proposal);
+        *event = as_proposed(proposal, seq);
+        let acceptance = verdict.map_err(|no| no.into_refusal(0))?;
+        if acceptance != crate::accept() {
+            return Ok(Some(acceptance));
+        }
+        V::apply(&mut self.state, event);
+        self.head = seq;
+        Ok(None)
     }
 
     /// Judges one append; each proposal as if those before it had been accepted.
@@ -86,7 +118,7 @@ impl<V: Validator> Instance<V> {
 
     /// Asks the state.
     pub(crate) fn query(&self, name: &str, args: &[u8]) -> Result<Vec<u8>, String> {
-        V::query(&self.state, name, args)
+        V::query(&self.state, name, args).map_err(shorten)
     }
 
     /// The state.
@@ -114,6 +146,18 @@ fn as_proposed(proposal: Proposal, seq: u64) -> Event {
         metadata: proposal.metadata,
         caller_ms: proposal.caller_ms,
         host_ms: proposal.host_ms,
+    }
+}
+
+fn as_proposal(event: Event) -> Proposal {
+    Proposal {
+        kind: event.kind,
+        content_type: event.content_type,
+        payload: event.payload,
+        keys: event.keys,
+        metadata: event.metadata,
+        caller_ms: event.caller_ms,
+        host_ms: event.host_ms,
     }
 }
 

@@ -70,6 +70,7 @@ pub mod history;
 mod instance;
 pub mod log;
 mod memory;
+mod packed;
 mod payload;
 mod snapshot;
 #[cfg(not(target_arch = "wasm32"))]
@@ -89,7 +90,8 @@ pub use verdict::{Rejection, Verdict, accept, accept_instead, reject};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings::{
-        self, export_component, exports::atomic_store::validator::rules::Guest,
+        self, export_component,
+        exports::atomic_store::validator::{packed::Guest as GuestPacked, rules::Guest},
     };
     pub use crate::export::Slot;
 }

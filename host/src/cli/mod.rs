@@ -3,7 +3,9 @@
 mod append;
 mod append_joint;
 mod args;
+mod backtest;
 mod bench;
+mod bundle;
 mod completions;
 mod conflict;
 mod conflicts;
@@ -18,6 +20,7 @@ mod moment;
 mod output;
 mod query;
 mod read;
+mod rejection_json;
 mod rejections;
 mod run;
 mod scope;
@@ -30,5 +33,6 @@ mod transfer;
 mod validator;
 mod verify;
 mod what_if;
+mod work;
 
 pub(crate) use run::main;

@@ -1,11 +1,11 @@
-//! `validator load | list | show | bind | unbind`.
+//! `validator load | list | show | bind | unbind`; the others have files of their own.
 
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
 use super::json::{BindingJson, ListJson, LoadedJson, Shown};
 use super::output::Out;
-use super::{input, text};
+use super::{backtest, bundle, input, text};
 use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -27,6 +27,9 @@ enum ValidatorCommand {
     Show(Show),
     Bind(Bind),
     Unbind(Unbind),
+    Backtest(backtest::Backtest),
+    Bundle(bundle::Bundle),
+    Replay(bundle::Replay),
 }
 
 /// Load a WebAssembly component, or a core module that can be made one
@@ -90,6 +93,12 @@ pub(crate) async fn run(
     args: ValidatorArgs,
     out: &mut Out,
 ) -> Result<(), Failure> {
+    let args = match args.command {
+        ValidatorCommand::Backtest(args) => return backtest::run(global, args, out).await,
+        ValidatorCommand::Bundle(args) => return bundle::run_bundle(global, args, out).await,
+        ValidatorCommand::Replay(args) => return bundle::run_replay(&args, out),
+        _ => args,
+    };
     let missing = match args.command {
         ValidatorCommand::Load(_) | ValidatorCommand::Bind(_) => Missing::Create,
         _ => Missing::Refuse,
@@ -101,6 +110,10 @@ pub(crate) async fn run(
         ValidatorCommand::Show(show) => run_show(&connection, show, out).await,
         ValidatorCommand::Bind(bind) => run_bind(&connection, bind, out).await,
         ValidatorCommand::Unbind(unbind) => run_unbind(&connection, unbind, out).await,
+        // These have gone their own way above.
+        ValidatorCommand::Backtest(_)
+        | ValidatorCommand::Bundle(_)
+        | ValidatorCommand::Replay(_) => Ok(()),
     };
     done.and(connection.close().await)
 }

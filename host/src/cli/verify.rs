@@ -1,30 +1,45 @@
-//! `verify`: checks every chain, every number and the order over all scopes.
+//! `verify`: checks every chain, every number and the order over all scopes; with `--logic` also that
+//! each event follows from its rule.
 
 use super::args::Global;
-use super::connect::{Missing, connect};
+use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
-use super::output::{self, Out};
-use super::{exit, input, json, text};
-use atomic_store_core::ScopeName;
+use super::output::Out;
+use super::work::{Work, bar};
+use super::{exit, input, json as shapes, text};
 use atomic_store_core::protocol::VerifyReport;
+use atomic_store_core::{LogicReport, ScopeName};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::time::Instant;
 
 /// Check that what is stored is what was written
 ///
-/// Reads every event: each must follow the one before it, without a gap, and match its hash.
+/// Reads every event: each must follow the one before it, without a gap, and match its hash. With --logic
+/// each append is also judged again, by the component and under the configuration recorded for it, and
+/// must be accepted in the stored form.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   atomic-store verify
   atomic-store verify auction/1 --json
+  atomic-store verify --logic
+  atomic-store verify --logic --after auction/4711
 
-Exit code 65 if anything is damaged.")]
+What cannot be asked again is counted apart: events under accept-all and originator, events that were
+restored from another store, and $system. A run that was interrupted says after which scope to go on.
+
+Exit code 65 if anything is damaged or cannot be shown.")]
 pub(crate) struct Verify {
     /// Only this scope
     #[arg(value_parser = input::scope)]
     scope: Option<ScopeName>,
+    /// Also judge every append again
+    #[arg(long)]
+    logic: bool,
+    /// Go on with --logic after this scope, in the order of names; chains are not checked again
+    #[arg(long, value_name = "SCOPE", requires = "logic", conflicts_with = "scope")]
+    after: Option<String>,
 }
 
 /// Runs the command.
@@ -35,31 +50,98 @@ pub(crate) async fn run(global: &Global, args: Verify, out: &mut Out) -> Result<
     {
         return Err(Failure::not_found(format!("there is no scope {scope}; nothing was verified")));
     }
-    let bar = bar();
+    if args.after.is_none() {
+        let checked = check(&connection, args.scope.clone(), out).await;
+        if checked.is_err() || !args.logic {
+            return checked.and(connection.close().await);
+        }
+    }
+    let shown = logic(&connection, args.scope, &args.after.unwrap_or_default(), out).await;
+    shown.and(connection.close().await)
+}
+
+async fn check(
+    connection: &Connection,
+    scope: Option<ScopeName>,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let bar = bar("verify");
     let start = Instant::now();
-    let verified = connection.client.verify(args.scope, |scopes, of, events| {
+    let verified = connection.client.verify(scope, |scopes, of, events| {
         bar.set_length(of);
         bar.set_position(scopes);
         bar.set_message(format!("{} events", text::count(events)));
     });
     let report = verified.await;
     bar.finish_and_clear();
-    let shown = show(&report?, start.elapsed().as_secs_f64(), out);
-    shown.and(connection.close().await)
+    show(&report?, start.elapsed().as_secs_f64(), out)
 }
 
-fn bar() -> ProgressBar {
-    if !output::has_watcher() {
-        return ProgressBar::hidden();
+/// Judges again, and says after an interrupt where to go on.
+async fn logic(
+    connection: &Connection,
+    scope: Option<ScopeName>,
+    after: &str,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let work = Work::new("judge again", after);
+    let start = Instant::now();
+    let verified = connection.client.verify_logic(scope, after, |told| work.told(&told));
+    let report = work.run("atomic-store verify --logic", verified).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    if out.json() {
+        out.document(&json!({
+            "shown": report.failed == 0, "report": report, "seconds": seconds,
+        }))?;
+    } else {
+        show_logic(&report, seconds, out)?;
     }
-    let style =
-        ProgressStyle::with_template("verify {bar:40} {pos}/{len} scopes, {msg} [{elapsed}]");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    match report.failed {
+        0 => Ok(()),
+        failed => Err(Failure::new(
+            exit::DAMAGED,
+            format!(
+                "{} events of {failed} scopes could not be shown to follow from their rule",
+                text::count(report.not_shown)
+            ),
+        )),
+    }
+}
+
+fn show_logic(report: &LogicReport, seconds: f64, out: &mut Out) -> Result<(), Failure> {
+    let word = if report.failed == 0 { "shown" } else { "NOT SHOWN" };
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (report.shown, "follow from their rule"),
+        (report.built_in, "under accept-all"),
+        (report.by_client, "shown by the client, not re-executable"),
+        (report.elsewhere, "restored, with their configuration elsewhere"),
+        (report.system, "of $system"),
+        (report.not_shown, "not shown"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", text::count(count)));
+        }
+    }
+    out.line(&format!(
+        "{word}: {} events in {} scopes, {seconds:.2} s: {}",
+        text::count(report.events),
+        text::count(report.scopes),
+        if parts.is_empty() { "nothing to show".to_owned() } else { parts.join(", ") },
+    ))?;
+    if report.unshown.is_empty() {
+        return Ok(());
+    }
+    let rows = report.unshown.iter().map(|one| {
+        let (scope, seq) = (one.scope.to_string(), one.seq.to_string());
+        vec![scope, seq, one.validator.short(), one.what.word().to_owned(), one.why.clone()]
+    });
+    out.table(&["scope", "event", "validator", "what", "why"], rows.collect())
 }
 
 fn show(report: &VerifyReport, seconds: f64, out: &mut Out) -> Result<(), Failure> {
     if out.json() {
-        out.document(&json::verified(report, seconds))?;
+        out.document(&shapes::verified(report, seconds))?;
     } else {
         let word = if report.damage.is_empty() { "intact" } else { "DAMAGED" };
         out.line(&format!(

@@ -1,9 +1,11 @@
 //! The validators that come with the store: `accept-all`, for scopes without rules, and `originator`,
 //! for scopes whose clients judge their own appends.
 
-use crate::validator::{Acceptance, Rules, Start, StartError, Validator, Verdict};
+use crate::validator::{Acceptance, Admission, Rules, Start, StartError, Validator, Verdict};
 use atomic_store_core::record::BodyIn;
-use atomic_store_core::{Description, Digest, Fault, FaultKind, Proposal, RuleInfo, ValidatorName};
+use atomic_store_core::{
+    Description, Digest, Fault, FaultKind, Proposal, RuleInfo, Seq, ValidatorName,
+};
 
 /// Name of the built-in validator that accepts whatever is within the limits.
 pub const ACCEPT_ALL: &str = "accept-all";
@@ -59,6 +61,10 @@ impl Validator for Accepting {
 
     fn validate(&mut self, proposals: &[Proposal], _: u64) -> Result<Verdict, Fault> {
         Ok(Verdict::Accepted(vec![Acceptance::default(); proposals.len()]))
+    }
+
+    fn admit(&mut self, _: &Proposal, _: Seq, _: u64) -> Result<Option<Admission>, Fault> {
+        Ok(Some(Admission::Folded))
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {

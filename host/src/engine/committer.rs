@@ -13,7 +13,7 @@ use super::shared::Shared;
 use crate::log::{Change, CommitError, Decision, EventLog, INDEX_ROW_BYTES, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Seq};
+use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Proposal, Seq};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -199,6 +199,7 @@ impl Unit {
             module: None,
             change: None,
             rejection: None,
+            proposed: None,
             host_ms: 0,
         }
     }
@@ -354,7 +355,9 @@ impl Unit {
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let index = self.index.len() * INDEX_ROW_BYTES;
-        (self.records.len(), records + index + snapshot + module)
+        let rejection = self.rejection.as_ref().map_or(0, |entry| entry.size());
+        let proposed = self.proposed.iter().flatten().map(Proposal::size).sum::<usize>();
+        (self.records.len(), records + index + snapshot + module + proposed + rejection)
     }
 }
 
@@ -375,6 +378,9 @@ fn commit(shared: &Shared, desk: &mut Desk) {
         shared.fail(why);
     } else {
         publish(&shared.feed, &*shared.log, &desk.units);
+        if let Some(last) = desk.units.iter().rev().find_map(|unit| unit.rejection.as_ref()) {
+            shared.feed.publish_rejections(last.number);
+        }
         if desk.units.iter().any(|unit| unit.change.is_some()) {
             shared.committer.unswept.store(true, Ordering::Relaxed);
         }

@@ -4,7 +4,7 @@ use super::committer::Plan;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{Decision, IndexRow, ScopeRow, topics};
-use crate::validator::{Acceptance, Verdict};
+use crate::validator::{Acceptance, Admission, Verdict};
 use atomic_store_core::record::{Body, BodyIn, KeyIn, Record, RecordView};
 use atomic_store_core::{
     Append, Committed, Digest, Fault, FaultKind, Key, Outcome, Place, Position, Proposal, Seq,
@@ -17,6 +17,8 @@ pub(crate) struct Decided {
     pub(crate) decision: Decision,
     pub(crate) plan: Plan,
     pub(crate) host_ms: u64,
+    /// What was proposed, if other events are stored in its place.
+    pub(crate) proposed: Option<Vec<Proposal>>,
 }
 
 /// When the validator folds what it accepted.
@@ -41,7 +43,8 @@ impl Decided {
 
     /// Nothing new to store or remember; `plan` says how to answer.
     pub(crate) fn answer(decision: Decision, plan: Plan, host_ms: u64) -> Self {
-        Decided { records: Vec::new(), index: Vec::new(), decision, plan, host_ms }
+        let (records, index, proposed) = (Vec::new(), Vec::new(), None);
+        Decided { records, index, decision, plan, host_ms, proposed }
     }
 }
 
@@ -60,7 +63,22 @@ impl Loaded {
         let (Some(ruling), Some(instance)) = (&self.ruling, &mut self.instance) else {
             return Err(bad_output("there is no instance"));
         };
-        let acceptances = match instance.validate(&append.proposals, host_ms)? {
+        let mut folded = fold == Fold::Later;
+        let admission = match append.proposals.as_slice() {
+            [only] if !folded && !append.dry_run => {
+                instance.admit(only, self.head.next(), host_ms)?
+            }
+            _ => None,
+        };
+        let verdict = match admission {
+            Some(Admission::Folded) => {
+                folded = true;
+                Verdict::Accepted(vec![Acceptance::default()])
+            }
+            Some(Admission::Judged(verdict)) => verdict,
+            None => instance.validate(&append.proposals, host_ms)?,
+        };
+        let acceptances = match verdict {
             Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
             Verdict::Accepted(acceptances) => acceptances,
         };
@@ -70,7 +88,7 @@ impl Loaded {
         let by = (ruling.binding.validator, ruling.binding.seq);
         let end = End { head: self.head, hash: self.hash };
         let (decided, bodies) = end.record(shared, row, append, &acceptances, host_ms, by)?;
-        if fold == Fold::Now && !bodies.is_empty() {
+        if !folded && !bodies.is_empty() {
             instance.apply(&bodies)?;
         }
         Ok(decided)
@@ -169,12 +187,14 @@ impl End {
         let decision =
             Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
         let plan = Plan::Stored { reason, meta };
-        Ok((Decided { records, index, decision, plan, host_ms }, bodies))
+        let replaced = acceptances.iter().any(|acceptance| acceptance.instead.is_some());
+        let proposed = replaced.then(|| append.proposals.clone());
+        Ok((Decided { records, index, decision, plan, host_ms, proposed }, bodies))
     }
 }
 
 /// The events to store: the proposals, or what the validator put in their place.
-fn accepted<'a>(
+pub(super) fn accepted<'a>(
     proposals: &'a [Proposal],
     acceptances: &'a [Acceptance],
 ) -> Vec<(&'a Proposal, Option<u64>)> {
@@ -215,8 +235,7 @@ fn as_folded<'a>(body: Body<'a, &'a [Key], &'a [(String, String)]>) -> BodyIn<'a
 
 pub(crate) fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
     let decision = Decision::Nothing(outcome.clone());
-    let (records, index, plan) = (Vec::new(), Vec::new(), Plan::Outcome(outcome));
-    Decided { records, index, decision, plan, host_ms }
+    Decided::answer(decision, Plan::Outcome(outcome), host_ms)
 }
 
 pub(crate) fn fault_outcome(shared: &Shared, fault: Fault) -> Outcome {

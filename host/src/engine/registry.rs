@@ -142,16 +142,21 @@ impl Registry {
             );
             return Err(Outcome::Invalid { field: "scope".to_owned(), why });
         };
-        let entry = self.read().entries.get(&binding.validator).cloned();
-        let rules = match entry {
-            Some(entry) => self.rules(&entry),
-            None => Err("it is not loaded".to_owned()),
-        };
-        let rules = rules.map_err(|why| {
+        let rules = self.rules_of(&binding.validator).map_err(|why| {
             let why = format!("validator {} of {scope}: {why}", binding.validator.short());
             Outcome::ReadOnly { why }
         })?;
-        Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
+        let rule = rule_of(&binding.validator, binding.config.as_deref());
+        Ok(Ruling { generation, rule, binding, rules })
+    }
+
+    /// A validator by its digest, whether it is bound or not.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub(crate) fn rules_of(&self, validator: &Digest) -> Result<Arc<dyn Rules>, String> {
+        let entry = self.read().entries.get(validator).cloned();
+        entry.map_or_else(|| Err("it is not loaded".to_owned()), |entry| self.rules(&entry))
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not
@@ -299,9 +304,10 @@ fn version_of(info: &RuleInfo) -> Option<Version> {
     Version::parse(&info.description.version).ok()
 }
 
-fn rule_of(binding: &Binding) -> Digest {
-    let mut bytes = binding.validator.0.to_vec();
-    if let Some(config) = &binding.config {
+/// Identity of a validator and its configuration together.
+pub(crate) fn rule_of(validator: &Digest, config: Option<&[u8]>) -> Digest {
+    let mut bytes = validator.0.to_vec();
+    if let Some(config) = config {
         bytes.push(1);
         bytes.extend_from_slice(config);
     }

@@ -146,7 +146,7 @@ impl ScopeLoop {
         let mut unit = Unit::bare(Arc::clone(&self.row));
         unit.host_ms = shared.clock.now_ms();
         self.handed += 1;
-        let Decided { records, index, plan, host_ms, .. } = decided;
+        let Decided { records, index, plan, host_ms, proposed, .. } = decided;
         if let Some(loaded) = &mut self.loaded {
             (unit.at, unit.bytes) = (loaded.head, loaded.bytes);
             for record in &records {
@@ -164,6 +164,7 @@ impl ScopeLoop {
             loaded.recent.push(&index, &loaded.pending);
         }
         (unit.records, unit.index, unit.decision) = (records, index, remember);
+        unit.proposed = proposed;
         (unit, plan)
     }
 

@@ -24,7 +24,7 @@ const AHEAD_FROM: u64 = 5_000;
 const AHEAD_BATCHES: usize = 4;
 
 /// Why a scope could not be made ready.
-enum NotReady {
+pub(super) enum NotReady {
     Read(ReadError),
     Fault(Fault),
     Declined(String),
@@ -162,7 +162,7 @@ impl Loaded {
         if self.head.0.saturating_sub(start.0) < AHEAD_FROM {
             read_batches(&self.pending, &mut walk, |batch| {
                 last_ms = last_ms.max(batch.apply(&mut *instance)?);
-                Ok(Batch { bytes: cleared(batch.bytes), ends: cleared(batch.ends) })
+                Ok(batch.emptied())
             })?;
         } else {
             last_ms = last_ms.max(self.fold_ahead(&mut *instance, &mut walk)?);
@@ -192,7 +192,7 @@ impl Loaded {
             for batch in batches {
                 last_ms = last_ms.max(batch.apply(instance).map_err(NotReady::Fault)?);
                 // The reader may be done; then nobody needs the empty batch.
-                drop(spare.send(Batch { bytes: cleared(batch.bytes), ends: cleared(batch.ends) }));
+                drop(spare.send(batch.emptied()));
             }
             match reader.join() {
                 Ok(read) => read.map(|()| last_ms),
@@ -218,7 +218,7 @@ impl Loaded {
 }
 
 /// Reads to the end of the scope; `full` takes each batch and gives an empty one back.
-fn read_batches(
+pub(super) fn read_batches(
     pending: &Pending,
     walk: &mut Walk,
     mut full: impl FnMut(Batch) -> Result<Batch, Fault>,
@@ -257,7 +257,7 @@ impl NotReady {
 
 /// Records copied together so that many are folded in one call.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -268,12 +268,19 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
+    /// The same memory, without the records.
+    pub(super) fn emptied(mut self) -> Batch {
+        self.bytes.clear();
+        self.ends.clear();
+        self
+    }
+
     fn is_full(&self) -> bool {
         self.ends.len() >= BATCH_EVENTS || self.bytes.len() >= BATCH_BYTES
     }
 
     /// Folds the events; returns the time of the last one, 0 if there is none.
-    fn apply(&self, instance: &mut dyn Validator) -> Result<u64, Fault> {
+    pub(super) fn apply(&self, instance: &mut dyn Validator) -> Result<u64, Fault> {
         let mut bodies = Vec::with_capacity(self.ends.len());
         let mut start = 0;
         for &end in &self.ends {
@@ -289,11 +296,6 @@ impl Batch {
             Some(host_ms) => instance.apply(&bodies).map(|()| host_ms),
         }
     }
-}
-
-fn cleared<T>(mut vec: Vec<T>) -> Vec<T> {
-    vec.clear();
-    vec
 }
 
 /// Never seen by anybody: the other thread's error takes its place.

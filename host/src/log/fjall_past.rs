@@ -2,6 +2,7 @@
 //! what is gone, part by part.
 
 use super::fjall_commit::cannot_encode;
+use super::fjall_proposed;
 use super::fjall_tree::Tree;
 use super::group::Group;
 use super::rows::{self, Past, ScopeHead};
@@ -120,13 +121,17 @@ impl Sweep {
         let mut batch = tree.db.batch().durability(Some(PersistMode::SyncData));
         let through = if past.staged { Seq::MAX } else { past.floor.seq };
         let range = rows::event_key(id, past.swept.next())..=rows::event_key(id, through);
-        let mut rows = 0;
+        let (before, mut rows) = (past.swept, 0);
         for guard in tree.db.snapshot().range(&tree.events, range).take(SWEEP_ROWS) {
             let (key, record) = guard.into_inner().map_err(failed)?;
             rows += 1;
             past.swept = rows::event_of(&key).map_or(past.swept, |(_, seq)| seq);
             batch.remove(&tree.events, key);
             remove_index(tree, &mut batch, secret, id, &record);
+        }
+        if rows > 0 {
+            let gone = before.next()..=past.swept;
+            fjall_proposed::remove(tree, &mut batch, id, gone).map_err(failed)?;
         }
         if rows < SWEEP_ROWS {
             past.swept = past.floor.seq;

@@ -44,6 +44,8 @@ pub(super) struct Tree {
     pub(super) pasts: Keyspace,
     /// number -> entry of the journal of rejections
     pub(super) rejections: Keyspace,
+    /// scope id, seq of an append's first event -> what was proposed, if that is not what is stored
+    pub(super) proposals: Keyspace,
     /// word -> fact about the store
     pub(super) meta: Keyspace,
     /// What `pasts` holds.
@@ -86,6 +88,7 @@ impl Tree {
             modules: db.keyspace("modules", large)?,
             pasts: db.keyspace("pasts", small)?,
             rejections: db.keyspace("rejections", large)?,
+            proposals: db.keyspace("proposals", large)?,
             meta: db.keyspace("meta", small)?,
             past: Pasts::default(),
             db,

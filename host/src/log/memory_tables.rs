@@ -6,7 +6,7 @@ use super::{
 };
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{self, RecordView};
-use atomic_store_core::{AppendId, Digest, Position, Rejection, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Position, Proposal, Rejection, ScopeId, ScopeName, Seq};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(super) struct Stored {
     module: Option<(Digest, Arc<[u8]>)>,
     change: Option<Change>,
     pub(super) rejection: Option<Rejection>,
+    proposed: Option<Vec<Proposal>>,
     host_ms: u64,
 }
 
@@ -40,6 +41,7 @@ impl Stored {
             module: unit.module.clone(),
             change: unit.change.as_deref().cloned(),
             rejection: unit.rejection.as_deref().cloned(),
+            proposed: unit.proposed.clone(),
             host_ms: unit.host_ms,
         }
     }
@@ -77,6 +79,7 @@ pub(super) struct Tables {
     decisions: BTreeMap<u32, BTreeMap<(ScopeName, AppendId), Decision>>,
     snapshots: BTreeMap<(ScopeId, Digest, Seq), Snapshot>,
     modules: BTreeMap<Digest, Arc<[u8]>>,
+    proposals: BTreeMap<(ScopeId, Seq), Vec<Proposal>>,
 }
 
 impl Tables {
@@ -160,6 +163,9 @@ impl Tables {
                 continue;
             }
             self.events(unit);
+            if let Some(proposed) = unit.proposed.as_ref().filter(|_| !unit.records.is_empty()) {
+                self.proposals.insert((unit.scope.id, unit.at.next()), proposed.clone());
+            }
             self.change(unit.change.as_ref());
             if let Some((id, decision)) = &unit.decision {
                 let bucket = self.decisions.entry(buckets.at(unit.host_ms)).or_default();
@@ -225,6 +231,7 @@ impl Tables {
                     scope.row.bytes = 0;
                 }
                 self.snapshots.retain(|(id, _, _), _| *id != row.id);
+                self.proposals.retain(|(id, _), _| *id != row.id);
             }
             Some(Change::Discard(id)) => drop(self.staged.remove(id)),
             Some(Change::Stage) | None => {}
@@ -349,6 +356,10 @@ impl Tables {
     pub(super) fn snapshot(&self, scope: ScopeId, rule: &Digest, through: Seq) -> Option<Snapshot> {
         let range = (scope, *rule, Seq::ZERO)..=(scope, *rule, through);
         self.snapshots.range(range).next_back().map(|(_, snapshot)| snapshot.clone())
+    }
+
+    pub(super) fn proposed(&self, scope: ScopeId, first: Seq) -> Option<Vec<Proposal>> {
+        self.proposals.get(&(scope, first)).cloned()
     }
 
     pub(super) fn module(&self, digest: &Digest) -> Option<Vec<u8>> {

@@ -12,6 +12,7 @@ mod fjall_journal;
 mod fjall_log;
 mod fjall_open;
 mod fjall_past;
+mod fjall_proposed;
 mod fjall_read;
 mod fjall_rejections;
 mod fjall_tree;
@@ -37,7 +38,8 @@ use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
 use atomic_store_core::{
-    AppendId, Digest, Key, Outcome, Position, Rejection, ScopeId, ScopeName, Seq,
+    AppendId, Digest, Key, Outcome, Position, Proposal, Rejection, RejectionCount, RejectionsEnd,
+    ScopeId, ScopeName, Seq,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
@@ -171,6 +173,12 @@ pub trait EventLog: Send + Sync + 'static {
         each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
     ) -> Result<(), ReadError>;
 
+    /// Where that journal ends, and after which number the last so many entries come.
+    fn rejections_end(&self, scope: Option<&ScopeName>, last: u64) -> RejectionsEnd;
+
+    /// How often that journal holds what.
+    fn rejection_counts(&self, scope: Option<&ScopeName>) -> Vec<RejectionCount>;
+
     /// The newest intact snapshot of a scope under a rule, at or before `through` and after the floor.
     ///
     /// # Errors
@@ -181,6 +189,13 @@ pub trait EventLog: Send + Sync + 'static {
         rule: &Digest,
         through: Seq,
     ) -> Result<Option<Snapshot>, ReadError>;
+
+    /// What was proposed in the append whose first event is `first`, if other events were stored in
+    /// its place.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError>;
 
     /// The bytes of a component.
     ///
@@ -278,8 +293,10 @@ pub struct Unit {
     pub module: Option<(Digest, Arc<[u8]>)>,
     /// A change of the past of a scope.
     pub change: Option<Box<Change>>,
-    /// An entry of the journal of rejections; the commit gives it its number.
+    /// An entry of the journal of rejections; the commit says where it stands there.
     pub rejection: Option<Box<Rejection>>,
+    /// What was proposed, if the records are others: by it a verification can ask again.
+    pub proposed: Option<Vec<Proposal>>,
     /// What the store's clock says, in milliseconds since 1970-01-01 UTC: by it decisions are
     /// forgotten. Not the time of the events, which never falls within a scope and so may be ahead.
     pub host_ms: u64,

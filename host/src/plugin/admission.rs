@@ -4,12 +4,12 @@
 //! under the limits of any call. Only the last runs guest code.
 
 use super::bindings::{
-    Apply, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, Query, RULES, Restore, Snapshot,
-    TYPES, Validate,
+    Admit, Apply, ApplyPacked, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, PACKED,
+    Query, RULES, Restore, Snapshot, TYPES, Validate,
 };
 use super::guest::Guest;
 use super::instance::{Live, budgeted};
-use super::loader::{Exports, Program};
+use super::loader::{Exports, PackedExports, Program};
 use super::log_lines::cut;
 use super::runtime::Runtime;
 use super::{componentize, convert};
@@ -101,10 +101,18 @@ fn find_exports(runtime: &Runtime, component: &Component) -> Result<Exports, Adm
     let Some(rules) = component.get_export_index(None, RULES) else {
         return Err(AdmitError::Contract(no_rules(runtime, component)));
     };
-    let find = |name: &str| -> Result<ComponentExportIndex, AdmitError> {
+    let function = |of: &ComponentExportIndex, interface: &str, name: &str| {
         component
-            .get_export_index(Some(&rules), name)
-            .ok_or_else(|| AdmitError::Contract(format!("{RULES} has no function `{name}`")))
+            .get_export_index(Some(of), name)
+            .ok_or_else(|| AdmitError::Contract(format!("{interface} has no function `{name}`")))
+    };
+    let find = |name: &str| function(&rules, RULES, name);
+    let packed = match component.get_export_index(None, PACKED) {
+        None => None,
+        Some(packed) => Some(PackedExports {
+            apply: function(&packed, PACKED, "apply")?,
+            admit: function(&packed, PACKED, "admit")?,
+        }),
     };
     Ok(Exports {
         describe: find("describe")?,
@@ -114,6 +122,7 @@ fn find_exports(runtime: &Runtime, component: &Component) -> Result<Exports, Adm
         validate: find("validate")?,
         snapshot: find("snapshot")?,
         query: find("query")?,
+        packed,
     })
 }
 
@@ -163,7 +172,10 @@ fn check_types(live: &mut Live, exports: &Exports) -> Result<Describe, AdmitErro
     let Live { store, instance } = live;
     macro_rules! typed {
         ($name:ident: $type:ty) => {
-            instance.get_typed_func(&mut *store, exports.$name).map(|found: $type| found).map_err(
+            typed!(exports, $name: $type)
+        };
+        ($exports:expr, $name:ident: $type:ty) => {
+            instance.get_typed_func(&mut *store, $exports.$name).map(|found: $type| found).map_err(
                 |error| {
                     let function = stringify!($name);
                     AdmitError::Contract(format!("`{function}`: {}", message(&error)))
@@ -177,6 +189,10 @@ fn check_types(live: &mut Live, exports: &Exports) -> Result<Describe, AdmitErro
     typed!(validate: Validate<'_>);
     typed!(snapshot: Snapshot);
     typed!(query: Query<'_>);
+    if let Some(packed) = &exports.packed {
+        typed!(packed, apply: ApplyPacked<'_>);
+        typed!(packed, admit: Admit<'_>);
+    }
     Ok(typed!(describe: Describe))
 }
 

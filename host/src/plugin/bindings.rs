@@ -13,6 +13,10 @@ pub(super) const RULES: &str = "atomic-store:validator/rules@1.0.0";
 /// The functions of it.
 pub(super) const FUNCTIONS: [&str; 7] =
     ["describe", "init", "restore", "apply", "validate", "snapshot", "query"];
+/// What it may export, too: the two calls of every append in one.
+pub(super) const PACKED: &str = "atomic-store:validator/packed@1.0.0";
+/// The functions of it.
+pub(super) const PACKED_FUNCTIONS: [&str; 2] = ["apply", "admit"];
 /// What it may import: earlier events.
 pub(super) const HISTORY: &str = "atomic-store:validator/history@1.0.0";
 /// What it may import: log lines.
@@ -204,3 +208,7 @@ pub(super) type Validate<'a> =
 pub(super) type Snapshot = TypedFunc<(), (Option<Vec<u8>>,)>;
 /// `query`.
 pub(super) type Query<'a> = TypedFunc<(&'a str, &'a [u8]), (Result<Vec<u8>, String>,)>;
+/// `apply` of `packed`.
+pub(super) type ApplyPacked<'a> = TypedFunc<(&'a [u8],), ()>;
+/// `admit` of `packed`.
+pub(super) type Admit<'a> = TypedFunc<(&'a [u8],), (Result<Option<AcceptanceOut>, RefusalOut>,)>;

@@ -1,16 +1,16 @@
 //! One instance: the state of one scope. Every call gets a fresh budget; the first fault ends the
 //! instance and gives its memory back.
 
-use super::bindings::{Apply, Init, Query, Restore, Snapshot, Validate};
-use super::convert;
+use super::bindings::{Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Validate};
 use super::guest::Guest;
-use super::limits::{HostError, Meter, bad_output, fault};
+use super::limits::{HostError, Meter, bad_output, fault, trace};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
-use crate::validator::{History, Start, StartError, Validator, Verdict};
+use super::{convert, packed};
+use crate::validator::{Admission, History, Start, StartError, Validator, Verdict};
 use atomic_store_core::record::BodyIn;
-use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName};
+use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName, Seq};
 use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
@@ -68,6 +68,9 @@ pub(super) fn budgeted<R>(
     };
     let Guest { log, scope, meter, .. } = store.data_mut();
     log.flush(scope, call);
+    if let Err(error) = &result {
+        trace(error, scope, call);
+    }
     result.map_err(|error| fault(&error, meter.denied(), limits))
 }
 
@@ -77,6 +80,14 @@ struct Calls {
     validate: Validate<'static>,
     snapshot: Snapshot,
     query: Query<'static>,
+    packed: Option<PackedCalls>,
+}
+
+/// The faster ones, of a guest that has them.
+#[derive(Clone, Copy)]
+struct PackedCalls {
+    apply: ApplyPacked<'static>,
+    admit: Admit<'static>,
 }
 
 /// A running validator.
@@ -136,6 +147,10 @@ impl WasmValidator {
 impl Validator for WasmValidator {
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
+            if let Some(fast) = calls.packed {
+                let apply: ApplyPacked<'_> = fast.apply;
+                return apply.call(store, (&packed::events(events),));
+            }
             let apply: Apply<'_> = calls.apply;
             match events {
                 // The common case: one event, and nothing on the heap.
@@ -164,6 +179,29 @@ impl Validator for WasmValidator {
         };
         let limits = Arc::clone(&self.runtime.limits);
         self.call("validate", run, |answer| convert::verdict(answer, proposals, &limits))
+    }
+
+    fn admit(
+        &mut self,
+        proposal: &Proposal,
+        seq: Seq,
+        host_ms: u64,
+    ) -> Result<Option<Admission>, Fault> {
+        let Some(fast) = self.calls.packed else { return Ok(None) };
+        let run = |store: &mut Store<Guest>, _: &Calls| {
+            let admit: Admit<'_> = fast.admit;
+            Ok(admit.call(store, (&packed::proposal(proposal, seq, host_ms),))?.0)
+        };
+        let limits = Arc::clone(&self.runtime.limits);
+        let proposals = std::slice::from_ref(proposal);
+        let admission = self.call("admit", run, |answer| match answer {
+            Ok(None) => Ok(Admission::Folded),
+            Ok(Some(yes)) => {
+                convert::verdict(Ok(vec![yes]), proposals, &limits).map(Admission::Judged)
+            }
+            Err(no) => convert::verdict(Err(no), proposals, &limits).map(Admission::Judged),
+        });
+        admission.map(Some)
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {
@@ -229,7 +267,15 @@ fn restore(
 
 fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
     let (store, exports) = (&mut live.store, &program.exports);
+    let packed = match &exports.packed {
+        None => None,
+        Some(packed) => Some(PackedCalls {
+            apply: live.instance.get_typed_func(&mut *store, packed.apply)?,
+            admit: live.instance.get_typed_func(&mut *store, packed.admit)?,
+        }),
+    };
     Ok(Calls {
+        packed,
         apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
         validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
         snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,

@@ -5,7 +5,7 @@
 //! differ between two runs.
 
 use super::log_lines::cut;
-use atomic_store_core::{Fault, FaultKind, Limits};
+use atomic_store_core::{Fault, FaultKind, Limits, ScopeName};
 use std::fmt::Write as _;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
@@ -19,6 +19,8 @@ const MEMORIES_MAX: usize = 8;
 const DETAIL_BYTES_MAX: usize = 1_024;
 /// Frames of the guest's stack that a fault names.
 const FRAMES_MAX: usize = 6;
+/// Frames that go to the host's log.
+const TRACE_MAX: usize = 64;
 
 /// Counts memory and tables of one instance. Growth beyond the cap fails inside the guest, which
 /// may live with that; the refusal is remembered to name the cause if it does not.
@@ -163,6 +165,17 @@ pub(super) fn fault(error: &wasmtime::Error, denied: Option<&str>, limits: &Limi
         },
     };
     Fault { kind, detail: detail(text, frames) }
+}
+
+/// Tells the host's log where the guest was, frame by frame, for whoever listens to it that closely.
+/// Names are the guest's own, so control characters in them are escaped.
+pub(super) fn trace(error: &wasmtime::Error, scope: &ScopeName, call: &'static str) {
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    for frame in frames.into_iter().flat_map(WasmBacktrace::frames).take(TRACE_MAX) {
+        let name = frame.func_name().unwrap_or("a function without a name").escape_debug();
+        let (function, offset) = (frame.func_index(), frame.func_offset().unwrap_or_default());
+        tracing::debug!(target: "guest", %scope, call, "at {name} (function {function}, +{offset:#x})");
+    }
 }
 
 /// A fault for an answer that breaks the contract.

@@ -50,6 +50,14 @@ pub(super) struct Exports {
     pub(super) validate: ComponentExportIndex,
     pub(super) snapshot: ComponentExportIndex,
     pub(super) query: ComponentExportIndex,
+    /// Only if it has the faster calls, too.
+    pub(super) packed: Option<PackedExports>,
+}
+
+/// Where a component keeps the faster calls.
+pub(super) struct PackedExports {
+    pub(super) apply: ComponentExportIndex,
+    pub(super) admit: ComponentExportIndex,
 }
 
 /// An admitted component.

@@ -13,6 +13,7 @@ mod instance;
 mod limits;
 mod loader;
 mod log_lines;
+mod packed;
 mod runtime;
 
 pub use loader::{RuntimeError, WasmLoader};

@@ -107,6 +107,7 @@ impl Writer {
             module: None,
             change: None,
             rejection: None,
+            proposed: None,
             host_ms: NOW,
         }
     }
@@ -124,6 +125,7 @@ impl Writer {
             module: None,
             change: None,
             rejection: None,
+            proposed: None,
             host_ms: NOW,
         }
     }

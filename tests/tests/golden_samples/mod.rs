@@ -1,5 +1,6 @@
 //! One sample of every value that has a format.
 
+mod proofs;
 mod replies;
 mod requests;
 

@@ -118,6 +118,8 @@ fn of_the_past() -> Vec<(&'static str, Request)> {
             Request::ReadRejections { scope: Some(scope()), after: 300, limit: 500 },
         ),
         ("CountRejections", Request::CountRejections { scope: Some(scope()) }),
+        ("SubscribeRejections", Request::SubscribeRejections { scope: Some(scope()), after: 300 }),
+        ("LocateRejections", Request::LocateRejections { scope: Some(scope()), last: 20 }),
     ]
 }
 
@@ -152,5 +154,5 @@ fn whole_scopes() -> Vec<(&'static str, Request)> {
 
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    [reads(), calls(), of_the_past(), joint(), whole_scopes()].concat()
+    [reads(), calls(), of_the_past(), joint(), whole_scopes(), super::proofs::requests()].concat()
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Scopes whose instances are compared.
-const INSTANCES: usize = 1_000;
+const INSTANCES: usize = 200;
 /// Seconds that a store without bulk appends gets to grow.
 const GROW_SECONDS: f64 = 8.0;
 /// How long a store may tidy up once it is filled, and for how long nothing must have changed.

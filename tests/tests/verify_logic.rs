@@ -1,0 +1,244 @@
+//! Whether each event follows from its rule: every append judged again, through the engine on a log in
+//! memory and on disk.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use atomic_store::engine::{ACCEPT_ALL, Drive, Engine};
+use atomic_store::log::{EventLog, MemoryLog, Unit};
+use atomic_store_core::protocol::StoreId;
+use atomic_store_core::record::{Body, Record};
+use atomic_store_core::{
+    AppendId, Binding, ContentType, Digest, Limits, LogicReport, Outcome, ProofProgress, Proposal,
+    ScopePattern, Seq, UnshownWhat,
+};
+use atomic_store_tests::{
+    Caller, Disk, ENTITY, EntityLoader, JumpingClock, Memory, OTHER_ENTITY, Op, SCRIPTED, scope,
+    wat_rules,
+};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+fn logic(caller: &Caller) -> LogicReport {
+    caller.engine.verify_logic(None, "", &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Puts an event into the log that no rule was asked about.
+fn forge(memory: &Memory, name: &str, op: Op, by: (Digest, Seq), proposed: Option<Vec<Proposal>>) {
+    let row = memory.log.scope(&scope(name)).unwrap().unwrap();
+    let payload = op.payload();
+    let body = Body {
+        seq: row.head.next(),
+        kind: "op",
+        content_type: ContentType::Json,
+        payload: &payload,
+        keys: &[][..],
+        triggers: &[][..],
+        metadata: &[][..],
+        caller_ms: None,
+        host_ms: 1_000_000,
+        append_id: AppendId([u8::try_from(row.head.0).unwrap(); 16]),
+        validator: by.0,
+        binding: by.1,
+    };
+    let unit = Unit {
+        at: row.head,
+        bytes: row.bytes,
+        records: vec![Record::encode(&row.hash, &body).unwrap()],
+        index: Vec::new(),
+        decision: None,
+        snapshot: None,
+        module: None,
+        change: None,
+        rejection: None,
+        proposed,
+        host_ms: 1_000_000,
+        scope: Arc::new(row),
+    };
+    memory.log.commit(&mut [unit]).unwrap();
+}
+
+fn scripted() -> (Memory, Caller, Binding) {
+    let memory = Memory::new(Limits::default());
+    let caller = memory.by_hand();
+    let binding = caller.rule("s/*", SCRIPTED);
+    (memory, caller, binding)
+}
+
+#[test]
+fn what_was_accepted_is_shown_batches_and_what_was_stored_in_place_of_proposals_too() {
+    let (memory, caller, _) = scripted();
+    caller.store("s/1", &["add 1", "add 5", "add 7"]);
+    caller.store("s/1", &["ones 3"]);
+    caller.store("s/1", &["ones 2", "noop", "add 9"]);
+    assert!(matches!(caller.append("s/1", &["noop"]), Outcome::Noop { .. }));
+    assert!(matches!(caller.append("s/1", &["refuse"]), Outcome::Rejected(_)));
+    caller.store("s/2", &["add 4"]);
+    let expected = LogicReport {
+        scopes: 3,
+        appends: 4,
+        events: 12,
+        shown: 10,
+        system: 2,
+        ..LogicReport::default()
+    };
+    assert_eq!(logic(&caller), expected);
+    drop(caller);
+    let again = memory.by_hand();
+    assert_eq!(logic(&again), expected, "after a restart");
+    let one =
+        again.engine.verify_logic(Some(&scope("s/2")), "", &mut |_| ControlFlow::Continue(()));
+    assert_eq!(
+        one.unwrap(),
+        LogicReport { scopes: 1, appends: 1, events: 1, shown: 1, ..LogicReport::default() }
+    );
+    let none =
+        again.engine.verify_logic(Some(&scope("s/no")), "", &mut |_| ControlFlow::Continue(()));
+    assert_eq!(none.unwrap(), LogicReport::default());
+}
+
+#[test]
+fn what_the_rule_never_let_in_is_named_with_the_reason() {
+    let ones = || Some(vec![Op::Ones(2).proposal()]);
+    let as_it_is = || Some(vec![Op::Add(9).proposal()]);
+    for (op, proposed, what, why) in [
+        (Op::Add(1), None, UnshownWhat::Rejected, "too-low: as scripted"),
+        (Op::Add(1), ones(), UnshownWhat::OtherForm, "it stores 2 events, not 1"),
+        (Op::Add(8), as_it_is(), UnshownWhat::OtherForm, "it stores event 2 with another payload"),
+        (Op::Trap, None, UnshownWhat::Fault, "trap: as scripted"),
+        (Op::TrapInApply, None, UnshownWhat::Fault, "trap: as scripted"),
+    ] {
+        let (memory, caller, binding) = scripted();
+        caller.store("s/1", &["add 5"]);
+        caller.store("s/2", &["add 5"]);
+        forge(&memory, "s/1", op, (binding.validator, binding.seq), proposed);
+        forge(&memory, "s/1", Op::Add(9), (binding.validator, binding.seq), None);
+        let report = logic(&memory.by_hand());
+        let [unshown] = report.unshown.as_slice() else { panic!("{op:?}: {report:?}") };
+        assert_eq!((unshown.scope.as_str(), unshown.seq), ("s/1", Seq(2)), "{op:?}");
+        assert_eq!((unshown.what, unshown.why.as_str()), (what, why), "{op:?}");
+        assert_eq!(unshown.validator, binding.validator);
+        // What is behind it in its scope counts as not shown; other scopes are not touched.
+        assert!((1..=2).contains(&report.not_shown), "{op:?}: {report:?}");
+        assert_eq!((report.failed, report.shown), (1, 2), "{op:?}");
+    }
+}
+
+#[test]
+fn an_event_must_name_a_binding_of_its_validator_for_its_scope() {
+    let (memory, caller, binding) = scripted();
+    let other = caller.bind("t/*", &binding.validator.to_string());
+    for (n, by) in [
+        (1, (binding.validator, Seq(99))),
+        (2, (Digest::of(b"never loaded"), binding.seq)),
+        (3, (binding.validator, other.seq)),
+    ] {
+        let name = format!("s/{n}");
+        caller.store(&name, &["add 5"]);
+        forge(&memory, &name, Op::Add(9), by, None);
+    }
+    let report = logic(&memory.by_hand());
+    let found: Vec<_> = report.unshown.iter().map(|one| (one.scope.as_str(), one.what)).collect();
+    let what = UnshownWhat::NoBinding;
+    assert_eq!(found, [("s/1", what), ("s/2", what), ("s/3", what)]);
+    assert_eq!((report.shown, report.failed), (3, 3));
+}
+
+#[test]
+fn each_event_is_judged_under_its_own_rule_though_rules_take_turns() {
+    let limits = Limits::default();
+    let log = Arc::new(MemoryLog::new(StoreId([1; 16]), limits.clone()));
+    let clock = Arc::<JumpingClock>::default();
+    let drive = Drive::Threads(2);
+    let engine = Engine::open(log, Arc::new(EntityLoader), clock, limits, drive).unwrap();
+    let caller = Caller::new(engine);
+    for round in 0..12 {
+        caller.rule("e/*", if round % 3 == 0 { ENTITY } else { OTHER_ENTITY });
+        caller.store("e/1", &[&format!(r#"{{"op":"set","key":"k","value":{round}}}"#)]);
+        caller.store("e/1", &[r#"{"op":"update","key":"k","value":"again"}"#]);
+        caller.store("e/1", &[r#"{"op":"delete","key":"k"}"#]);
+    }
+    let report = logic(&caller);
+    assert_eq!((report.shown, report.appends, report.failed), (36, 36, 0));
+}
+
+#[test]
+fn what_cannot_be_asked_again_is_counted_as_what_it_is() {
+    let (_, caller, _) = scripted();
+    caller.bind("free/*", ACCEPT_ALL);
+    caller.store("free/1", &["anything", "at all"]);
+    caller.store("s/1", &["add 2"]);
+    caller.store("s/1", &["add 3"]);
+    let records: Vec<_> = {
+        let mut records = Vec::new();
+        let read = caller.engine.read(&scope("s/1"), Seq::ZERO, Seq::MAX, &mut |view| {
+            records.push(view.as_bytes().to_vec());
+            ControlFlow::Continue(())
+        });
+        read.unwrap();
+        records
+    };
+    caller.engine.delete_scope(&scope("s/1"), None).unwrap();
+    // The numbering goes on, and the rules begin anew: 1 would be too low behind 5.
+    caller.store("s/1", &["add 1"]);
+    let report = logic(&caller);
+    assert_eq!((report.built_in, report.shown, report.failed), (2, 1, 0));
+
+    let (_, other, _) = scripted();
+    let mut restore = other.engine.restore_scope(&scope("s/1")).unwrap();
+    restore.add(records.iter().map(Vec::as_slice)).unwrap();
+    restore.finish(None).unwrap();
+    other.store("s/1", &["add 6"]);
+    let report = logic(&other);
+    assert_eq!((report.elsewhere, report.shown, report.failed), (2, 1, 0));
+}
+
+#[test]
+fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
+    let (memory, caller, binding) = scripted();
+    for n in 0..40 {
+        caller.store(&format!("s/{n:02}"), &["add 5", "add 6"]);
+    }
+    forge(&memory, "s/33", Op::Add(0), (binding.validator, binding.seq), None);
+    let caller = memory.by_hand();
+    let whole = logic(&caller);
+    assert_eq!((whole.shown, whole.failed, whole.scopes), (80, 1, 41));
+    let (mut sum, mut after, mut parts) = (LogicReport::default(), String::new(), 0);
+    loop {
+        let mut last = ProofProgress::default();
+        let part = caller.engine.verify_logic(None, &after, &mut |told| {
+            last = told.clone();
+            if told.scopes >= 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let part = part.unwrap();
+        assert_eq!(part.scopes, last.scopes, "what is counted is what is done");
+        if part.scopes == 0 {
+            break;
+        }
+        parts += 1;
+        after.clone_from(&last.through);
+        sum.add(part);
+    }
+    assert_eq!(sum, whole);
+    assert!(parts > 1, "{parts}");
+}
+
+#[test]
+fn on_disk_with_a_component_and_its_configuration() {
+    let disk = Disk::new(Limits::default());
+    let caller = disk.caller();
+    let (info, _) = caller.engine.load(&wat_rules("1.0.0")).unwrap();
+    let bind = |config: &[u8]| {
+        let pattern = ScopePattern::new("w/*").unwrap();
+        let which = info.digest.to_string().parse().unwrap();
+        caller.engine.bind(pattern, &which, Some(config.to_vec())).unwrap();
+    };
+    bind(b"{}");
+    for n in 0..30 {
+        caller.append(&format!("w/{}", n % 3), &["a"]);
+    }
+    bind(b"[]");
+    caller.append("w/1", &["a"]);
+    let report = logic(&caller);
+    assert_eq!(report.failed, 0, "{report:?}");
+    assert_eq!(report.shown + report.system, report.events);
+    assert!(report.shown >= 30, "{report:?}");
+}
