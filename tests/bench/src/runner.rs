@@ -135,13 +135,7 @@ impl<'a> Bench<'a> {
                 server.pause(true);
                 self.servers.insert(peer.program(), server);
             }
-            Err(why) => {
-                eprintln!("{} does not take part: {why}", peer.name());
-                let missing = (peer.name().to_owned(), why.to_string());
-                if !self.results.missing.contains(&missing) {
-                    self.results.missing.push(missing);
-                }
-            }
+            Err(why) => self.missing(peer.name(), &why),
         }
     }
 
@@ -152,10 +146,13 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Says that a peer does not take part.
-    pub(crate) fn missing(&mut self, peer: Peer, why: &Failure) {
-        eprintln!("{}: {why}", peer.name());
-        self.results.missing.push((peer.name().to_owned(), why.to_string()));
+    /// Says that something is not measured.
+    pub(crate) fn missing(&mut self, what: &str, why: &Failure) {
+        eprintln!("{what} does not take part: {why}");
+        let missing = (what.to_owned(), why.to_string());
+        if !self.results.missing.contains(&missing) {
+            self.results.missing.push(missing);
+        }
     }
 
     /// True if there is time for another round after so many; R is measured at its beginning.

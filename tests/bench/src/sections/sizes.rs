@@ -14,6 +14,15 @@ use std::time::Duration;
 
 /// Scopes whose instances are compared.
 const INSTANCES: usize = 200;
+/// The auction in each language: the file without its ending, and the language.
+const AUCTIONS: [(&str, &str); 6] = [
+    ("auction", "Rust"),
+    ("auction-c", "C"),
+    ("auction-zig", "Zig"),
+    ("auction-go", "Go"),
+    ("auction-js", "JavaScript"),
+    ("auction-python", "Python"),
+];
 /// Seconds that a store without bulk appends gets to grow.
 const GROW_SECONDS: f64 = 8.0;
 /// How long a store may tidy up once it is filled, and for how long nothing must have changed.
@@ -81,11 +90,12 @@ pub(crate) fn sizes(bench: &mut Bench<'_>) -> Result<(), Failure> {
             continue;
         }
         if let Err(why) = disk(bench, peer) {
-            bench.missing(peer, &why);
+            bench.missing(peer.name(), &why);
         }
     }
     live(bench)?;
-    guests(bench)
+    guests(bench);
+    Ok(())
 }
 
 fn disk(bench: &mut Bench<'_>, peer: Peer) -> Result<(), Failure> {
@@ -141,30 +151,27 @@ fn open(server: &Server, scopes: usize) -> Result<(), Failure> {
 }
 
 /// Memory of an instance, by the language of the auction.
-fn guests(bench: &mut Bench<'_>) -> Result<(), Failure> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&bench.options.guests)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(name) = name.strip_suffix(".wasm").filter(|name| name.starts_with("auction")) {
-            files.push(name.to_owned());
+fn guests(bench: &mut Bench<'_>) {
+    for (validator, language) in AUCTIONS {
+        if let Err(why) = guest(bench, validator, language) {
+            bench.missing(&format!("the auction in {language}"), &why);
         }
     }
-    files.sort();
-    for validator in files {
-        let settings = Settings { validator: validator.clone() };
-        let server = Server::start_atomic(bench.options, &settings)?;
-        let pid = server.pid().ok_or_else(|| Failure::new("the server has no process"))?;
-        // The first scope pays for what all share.
-        first_append(&server, "first", 1)?;
-        let before = procs::rss(pid);
-        open(&server, INSTANCES)?;
-        let each = procs::rss(pid).saturating_sub(before) as f64 / INSTANCES as f64;
-        let case = match validator.as_str() {
-            "auction" => "auction.wasm (Rust)".to_owned(),
-            other => format!("{other}.wasm"),
-        };
-        bench.fact(&case, "resident KiB per live scope", each / 1024.0);
+}
+
+fn guest(bench: &mut Bench<'_>, validator: &str, language: &str) -> Result<(), Failure> {
+    if !bench.options.guests.join(validator).with_extension("wasm").exists() {
+        return Err(Failure::new("it is not built; make guests-all"));
     }
+    let settings = Settings { validator: validator.to_owned() };
+    let server = Server::start_atomic(bench.options, &settings)?;
+    let pid = server.pid().ok_or_else(|| Failure::new("the server has no process"))?;
+    // The first scope pays for what all share.
+    first_append(&server, "first", 1)?;
+    let before = procs::rss(pid);
+    open(&server, INSTANCES)?;
+    let each = procs::rss(pid).saturating_sub(before) as f64 / INSTANCES as f64;
+    bench.fact(&format!("the auction in {language}"), "resident KiB per live scope", each / 1024.0);
     Ok(())
 }
 
