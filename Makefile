@@ -6,10 +6,10 @@
 CARGO ?= cargo
 GUESTS := target/guests
 
-.PHONY: help build dist guests test demo bench
+.PHONY: help build dist guests guests-all test demo bench guest-costs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build target/release/atomic-store
 	$(CARGO) build --release --locked -p atomic-store
@@ -20,9 +20,12 @@ dist: ## build target/dist/atomic-store: minutes more to build, a sixth less CPU
 guests: ## build the example validators to target/guests/*.wasm
 	scripts/build-guests.sh
 
+guests-all: guests ## build the auction in every other guest language, too; tools go to target/guest-tools
+	scripts/build-guest-languages.sh
+
 # What is quick to fail comes first. The tests come last, so that the runner's own closing lines, with
 # what was passed and failed, end the output.
-test: guests ## format, lints, documentation, then all tests
+test: guests-all ## format, lints, documentation, then all tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
@@ -34,3 +37,6 @@ demo: ## an auction, end to end, in a minute; BIDS=file.csv for bids of your own
 
 bench: build guests ## measure this machine's disk and the store on it, in about a minute
 	target/release/atomic-store bench --dir target --validator $(GUESTS)/auction.wasm
+
+guest-costs: guests-all ## measure what the same rules cost in each guest language
+	$(CARGO) run --release --locked -p atomic-store-tests --example guest_costs

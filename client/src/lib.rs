@@ -62,6 +62,7 @@ pub use judged::JudgedScope;
 pub use options::Options;
 pub use past::{StateAt, StateStream};
 pub use proof::{Against, Candidate};
+pub use rejections::{Journaled, RejectionStream};
 pub use retry::{Attempt, Decided, Pace, Retry, RetryError};
 pub use scopes::Restore;
 pub use selection::Selection;

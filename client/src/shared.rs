@@ -414,6 +414,7 @@ fn goes_on(reply: &Reply) -> bool {
             reply,
             Reply::Progress { .. }
                 | Reply::ProofProgress(_)
+                | Reply::Rejections(_)
                 | Reply::BundlePart(_)
                 | Reply::State { .. }
                 | Reply::Scanned { .. }

@@ -45,7 +45,7 @@ pub use page_token::{PagePlace, PageToken, PageTokenError};
 pub use proof::{
     BacktestReport, Divergence, LogicReport, ProofProgress, Said, Unshown, UnshownWhat,
 };
-pub use rejection::{Rejection, RejectionCount};
+pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};

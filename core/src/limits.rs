@@ -140,6 +140,10 @@ pub struct Limits {
     pub rejections_scope_max: usize,
     /// Entries of the journal of rejections kept in all, at least 1. Default 100,000.
     pub rejections_max: usize,
+    /// Bytes of them kept of one scope, but at least its newest entry. Default 8 MiB.
+    pub rejections_scope_bytes_max: usize,
+    /// Bytes of them kept in all, but at least the newest entry. Default 128 MiB.
+    pub rejections_bytes_max: usize,
     /// Milliseconds a decided append id is remembered. Default one day.
     pub append_id_ms: u64,
     /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
@@ -202,6 +206,8 @@ impl Default for Limits {
             sealed_scopes_max: 10_000,
             rejections_scope_max: 1_000,
             rejections_max: 100_000,
+            rejections_scope_bytes_max: 8 * MIB,
+            rejections_bytes_max: 128 * MIB,
             restore_records_max: 10_000,
             restore_bytes_max: 4 * MIB,
             call_fuel_max: 1_000_000_000,

@@ -2,14 +2,15 @@
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
 //! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `Verify`, `VerifyLogic`,
-//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error; `Subscribe` goes on until it is cancelled or cut off.
+//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error;
+//! subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
     Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
     LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
-    Rejection, RejectionCount, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +278,21 @@ pub enum Request {
         /// Of all scopes those whose names come after this one; empty for all.
         after: String,
     },
+    /// Entries of the journal of rejections after a number, then each new one. Replies: `Rejections`,
+    /// until `Ended`.
+    SubscribeRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// Only entries after this number.
+        after: u64,
+    },
+    /// Where the journal of rejections ends. Reply: `RejectionsEnd`.
+    LocateRejections {
+        /// Of one scope, or of all.
+        scope: Option<ScopeName>,
+        /// As many of the last entries are wanted.
+        last: u64,
+    },
     /// A part of a component for the next `Backtest` of this connection; parts as of `LoadValidator`.
     /// It is checked and not loaded. Reply: `Done`, and `Validator` after the last.
     OfferValidator {
@@ -424,6 +440,8 @@ pub enum Reply {
     ProofProgress(ProofProgress),
     /// The end of `VerifyLogic`.
     Logic(Box<LogicReport>),
+    /// To `LocateRejections`.
+    RejectionsEnd(RejectionsEnd),
     /// The end of `Backtest`.
     Backtested(Box<BacktestReport>),
     /// A part of a bundle.

@@ -60,4 +60,10 @@ pub enum Ended {
         /// Scope, event and what was found.
         what: String,
     },
+    /// The client did not read entries of the journal of rejections fast enough. Subscribe again after
+    /// the last entry received: this one.
+    SlowRejections {
+        /// The last entry that was sent.
+        resume_after: u64,
+    },
 }

@@ -3,7 +3,7 @@
 
 mod cli_support;
 
-use cli_support::{MODES, Mode, Place, auction, lines};
+use cli_support::{MODES, Mode, Place, auction, guest, lines};
 use std::process::Stdio;
 
 const BID: &str = r#"{"bidder":"ann","amount":12.50}"#;
@@ -55,6 +55,29 @@ fn validators_are_loaded_once_listed_bound_and_unbound() {
         place.ok(&["validator", "unbind", "auction/*"]);
         place.fails(3, &["validator", "unbind", "auction/*"]);
     }
+}
+
+#[test]
+fn a_configuration_that_its_validator_declines_is_refused_when_it_is_bound() {
+    let place = Place::with_rules(Mode::Served);
+    place.ok(&["validator", "load", guest("seats").to_str().unwrap()]);
+    place.ok(&["append", "auction/1", "bid", BID]);
+    let bindings = || place.json(&["validator", "list"])[0]["bindings"].clone();
+    let before = bindings();
+    for (pattern, validator, config, word) in [
+        // With events, one by one, and with no scope there yet; the validator's own words.
+        ("auction/*", "auction", Some(r#"{"increment":"cheap"}"#), "increment"),
+        ("auction/1", "auction", Some("3"), "auction/1"),
+        ("show/*", "seats", Some(r#"{"rows":2}"#), "missing field `seats`"),
+        ("*", "seats", None, "declined"),
+    ] {
+        let mut args = vec!["validator", "bind", pattern, validator];
+        args.extend(config.iter().flat_map(|config| ["--config", config]));
+        let said = place.fails(2, &args);
+        assert!(said.contains("declined to start") && said.contains(word), "{pattern}: {said}");
+    }
+    assert_eq!(bindings(), before);
+    place.ok(&["append", "auction/1", "bid", r#"{"bidder":"b","amount":1000}"#]);
 }
 
 #[test]

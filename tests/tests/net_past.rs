@@ -3,7 +3,7 @@
 
 mod net_support;
 
-use atomic_store_client::{Client, ClientError};
+use atomic_store_client::{Address, Client, ClientError};
 use atomic_store_core::protocol::{At, Reply, Request, RequestError};
 use atomic_store_core::{Append, Limits, Outcome, Proposal, Seq};
 use atomic_store_tests::{Op, SCRIPTED};
@@ -63,6 +63,41 @@ async fn a_query_at_a_moment_and_a_history_come_over_the_wire() {
     assert_eq!(dropped.next().await.unwrap().unwrap(), sum(1));
     drop(dropped);
     assert_eq!(client.query(&name, "sum", Vec::new()).await.unwrap(), sum(50));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_goes_on_over_cut_connections_without_gap_or_repeat() {
+    let limits = Limits { page_events_max: 3, snapshot_events: 7, ..Limits::default() };
+    let (server, _client) = nines(limits, 120).await;
+    let folder = private_folder();
+    let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
+    let address = Address::Unix(proxy.socket.clone());
+    let through = Client::connect(address, options()).await.unwrap();
+    for (after, limit, last) in [(0, u64::MAX, 120), (17, 60, 77)] {
+        let range = (Seq(after), Seq::MAX);
+        let mut states = through.history(&scope("s/1"), "sum", Vec::new(), range, limit);
+        for seq in after + 1..=last {
+            if seq % 9 == 0 {
+                proxy.cut();
+            }
+            assert_eq!(states.next().await.unwrap().unwrap(), sum(seq));
+        }
+        assert!(states.next().await.is_none());
+        assert_eq!(states.after(), Seq(last));
+    }
+    // Each connection ends after a few pages of its own accord, too.
+    let made = *proxy.made.borrow();
+    assert!(made > 5, "the connection was hardly cut");
+    proxy.change(|mood| (mood.bytes_max, mood.cuts) = (Some(4_000), mood.cuts + 1));
+    let mut states =
+        through.history(&scope("s/1"), "sum", Vec::new(), (Seq(0), Seq::MAX), u64::MAX);
+    for seq in 1..=120 {
+        assert_eq!(states.next().await.unwrap().unwrap(), sum(seq));
+    }
+    assert!(states.next().await.is_none());
+    drop(states);
+    drop(through);
     server.stop().await;
 }
 

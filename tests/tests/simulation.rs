@@ -1,7 +1,7 @@
 //! The whole engine on a log in memory, driven by a seed: random clients and scopes, refusals, traps
 //! and timeouts, full mailboxes, jumping clocks, failing storage, crashes and restarts. Every run is
 //! held against the promises: durable (P1), atomic (P2), in order (P3), decided once (P4),
-//! validated (P5), and as their conditions say (P6).
+//! validated (P5), as their conditions say (P6), and journaled if refused (P8).
 //!
 //! `SEED=n` repeats a run, `SEEDS=n` runs more of them.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]

@@ -21,6 +21,9 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a command waits for its own store to close.
 const CLOSE: Duration = Duration::from_secs(10);
 
+/// Set to 1, the journal of rejections of a store that is opened here keeps payloads.
+const KEEP_REJECTED_PAYLOADS: &str = "ATOMIC_STORE_KEEP_REJECTED_PAYLOADS";
+
 /// Whether a command may make a store where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -159,10 +162,16 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
     }
     let mut options = StoreOptions::new(data);
     options.cache_bytes = CACHE_BYTES;
+    options.keep_rejected_payloads = keeps_rejected_payloads();
     let store = open(options).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());
     Ok(Connection { client, via, embedded: Some(store) })
+}
+
+/// True if the environment says that what is refused is kept with its payloads.
+pub(crate) fn keeps_rejected_payloads() -> bool {
+    std::env::var_os(KEEP_REJECTED_PAYLOADS).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 /// Opens a store and reports what had to be mended. Reads the disk, so not on a thread that others

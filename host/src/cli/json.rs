@@ -257,8 +257,9 @@ fn committed_entries<M: SerializeMap>(map: &mut M, committed: &Committed) -> Res
     map.serialize_entry("meta", &guess(committed.meta.as_deref()))
 }
 
+/// A reason of a refusal.
 #[derive(Serialize)]
-struct ReasonJson<'a> {
+pub(crate) struct ReasonJson<'a> {
     code: &'a str,
     message: &'a str,
     data: Option<Shown>,
@@ -266,7 +267,8 @@ struct ReasonJson<'a> {
 }
 
 impl<'a> ReasonJson<'a> {
-    fn of(reason: &'a Reason) -> Self {
+    /// Shows a reason.
+    pub(crate) fn of(reason: &'a Reason) -> Self {
         let Reason { code, message, data, seqs } = reason;
         ReasonJson { code, message, data: guess(data.as_deref()), seqs }
     }

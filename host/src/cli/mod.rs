@@ -20,6 +20,7 @@ mod moment;
 mod output;
 mod query;
 mod read;
+mod rejection_json;
 mod rejections;
 mod run;
 mod scope;

@@ -36,7 +36,8 @@ pub(crate) struct Serve {
     /// Open a store although its journal lost acknowledged events, and go on without them
     #[arg(long)]
     accept_loss: bool,
-    /// Keep what was proposed in the journal of rejections, not only its hash
+    /// Keep what was proposed in the journal of rejections, not only its hash; so does
+    /// ATOMIC_STORE_KEEP_REJECTED_PAYLOADS=1, also for stores that other commands open
     #[arg(long)]
     keep_rejected_payloads: bool,
     /// Memory for the cache of blocks, in MiB
@@ -76,7 +77,8 @@ async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failur
     let data = data(global);
     let mut options = StoreOptions::new(&data);
     options.accept_loss = args.accept_loss;
-    options.keep_rejected_payloads = args.keep_rejected_payloads;
+    options.keep_rejected_payloads =
+        args.keep_rejected_payloads || connect::keeps_rejected_payloads();
     options.cache_bytes = args.cache * 1024 * 1024;
     let store = connect::open_patiently(options).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));

@@ -58,7 +58,8 @@ impl Engine {
     /// durable.
     ///
     /// # Errors
-    /// `NotFound` if there is no such validator, `Invalid` if a limit is broken.
+    /// `NotFound` if there is no such validator, `Invalid` if a limit is broken or the validator declines
+    /// to start with this configuration.
     pub fn bind(
         &self,
         pattern: ScopePattern,
@@ -72,10 +73,12 @@ impl Engine {
             return Err(invalid(Invalid::new("pattern", why)));
         }
         self.check_writable()?;
-        let validator = shared.registry.find(which)?.digest;
+        let info = shared.registry.find(which)?;
+        let validator = info.digest;
         if validator == super::originator_digest() {
             super::originator::deadline_ms(&shared.limits, config.as_deref()).map_err(invalid)?;
         }
+        self.try_start(&pattern, &info, config.as_deref())?;
         let text = config.as_deref().map(ConfigText::new);
         let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };
         let seq = self.record(&event, None)?;

@@ -355,8 +355,9 @@ impl Unit {
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
         let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let index = self.index.len() * INDEX_ROW_BYTES;
+        let rejection = self.rejection.as_ref().map_or(0, |entry| entry.size());
         let proposed = self.proposed.iter().flatten().map(Proposal::size).sum::<usize>();
-        (self.records.len(), records + index + snapshot + module + proposed)
+        (self.records.len(), records + index + snapshot + module + proposed + rejection)
     }
 }
 
@@ -377,6 +378,9 @@ fn commit(shared: &Shared, desk: &mut Desk) {
         shared.fail(why);
     } else {
         publish(&shared.feed, &*shared.log, &desk.units);
+        if let Some(last) = desk.units.iter().rev().find_map(|unit| unit.rejection.as_ref()) {
+            shared.feed.publish_rejections(last.number);
+        }
         if desk.units.iter().any(|unit| unit.change.is_some()) {
             shared.committer.unswept.store(true, Ordering::Relaxed);
         }

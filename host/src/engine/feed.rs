@@ -13,6 +13,8 @@ const PRUNE_FROM: usize = 512;
 /// The durable ends of the order over all scopes and of every watched scope.
 pub(crate) struct Feed {
     order: watch::Sender<Position>,
+    /// The last entry of the journal of rejections since the start.
+    rejections: watch::Sender<u64>,
     scopes: Mutex<HashMap<ScopeName, watch::Sender<Seq>>>,
     /// How many scopes are watched, so that the committer passes by without a lock when none is.
     watched: AtomicUsize,
@@ -24,6 +26,7 @@ impl Feed {
     pub(crate) fn new(position: Position) -> Self {
         Feed {
             order: watch::Sender::new(position),
+            rejections: watch::Sender::new(0),
             scopes: Mutex::default(),
             watched: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
@@ -32,6 +35,15 @@ impl Feed {
 
     pub(crate) fn order(&self) -> watch::Receiver<Position> {
         self.order.subscribe()
+    }
+
+    pub(crate) fn rejections(&self) -> watch::Receiver<u64> {
+        self.rejections.subscribe()
+    }
+
+    /// Tells everybody about a durable group with entries of the journal of rejections.
+    pub(crate) fn publish_rejections(&self, last: u64) {
+        self.rejections.send_replace(last);
     }
 
     pub(crate) fn scope(&self, scope: &ScopeName) -> watch::Receiver<Seq> {

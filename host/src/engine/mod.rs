@@ -35,6 +35,7 @@ mod select;
 mod shared;
 mod start;
 mod system;
+mod trial;
 mod upcast;
 mod verify;
 mod whole;

@@ -1,21 +1,21 @@
 //! The journal of rejections: what goes in, and how it is read.
 //!
-//! An entry travels with its unit, so nobody sees it before what it was judged against is durable.
-//! Dry runs, repeated ids, mismatched heads, overload and invalid requests are not journaled.
+//! Whatever a scope decided against goes in. An entry travels with its unit, so nobody sees it before
+//! what it was judged against is durable. Dry runs and repeated ids are not journaled, nor what was
+//! never decided: overload, invalid requests, scopes that take no appends.
 
 use super::committer::Plan;
 use super::handle::Engine;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{ConflictRow, ReadError, ScopeRow};
-use atomic_store_core::codec;
 use atomic_store_core::{
-    Append, Conflict, ContentType, Digest, Event, Outcome, Position, Rejection, RejectionCount,
-    ScopeName, Seq,
+    Append, Conflict, ContentType, Digest, Event, Judge, Outcome, Position, Proposal, Rejection,
+    RejectionCount, RejectionsEnd, ScopeName, Seq,
 };
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
+use tokio::sync::watch;
 
 /// The entry for an append, if it was refused.
 pub(crate) fn entry(
@@ -26,10 +26,14 @@ pub(crate) fn entry(
     plan: &Plan,
 ) -> Option<Box<Rejection>> {
     let outcome = match plan {
+        Plan::Outcome(Outcome::Conflict { accepted, conflicts }) => Outcome::Conflict {
+            accepted: *accepted,
+            conflicts: conflicts.iter().map(|one| bare(&row_of(one))).collect(),
+        },
         Plan::Outcome(
             outcome @ (Outcome::Rejected(_)
-            | Outcome::Conflict { .. }
             | Outcome::UnknownBase { .. }
+            | Outcome::HeadMismatch { .. }
             | Outcome::TimedOut { .. }
             | Outcome::Faulted(_)),
         ) => outcome.clone(),
@@ -42,21 +46,44 @@ pub(crate) fn entry(
     if append.dry_run {
         return None;
     }
-    let asked = !matches!(outcome, Outcome::Conflict { .. } | Outcome::UnknownBase { .. });
+    let asked =
+        matches!(outcome, Outcome::Rejected(_) | Outcome::TimedOut { .. } | Outcome::Faulted(_));
     let ruling = loaded.and_then(|loaded| loaded.ruling.as_ref()).filter(|_| asked);
-    let keep = shared.keep_rejected.load(Ordering::Relaxed);
+    let keep = shared.keep_rejected.load(Ordering::Relaxed) && fits(shared, &append.proposals);
     Some(Box::new(Rejection {
+        // The log says where it stands.
         number: 0,
+        previous: 0,
+        previous_of_scope: 0,
         scope: row.name.clone(),
         host_ms: shared.clock.now_ms(),
         append_id: append.id,
         head: loaded.map_or(Seq::ZERO, |loaded| loaded.head),
-        validator: ruling.map_or(Digest::default(), |ruling| ruling.binding.validator),
+        judge: ruling.map(|ruling| {
+            let about = ruling.rules.description();
+            Judge {
+                validator: ruling.binding.validator,
+                name: format!("{}@{}", about.name, about.version),
+                binding: ruling.binding.seq,
+            }
+        }),
         outcome,
         kinds: append.proposals.iter().map(|proposal| proposal.kind.clone()).collect(),
         payload_hash: Digest::of_parts(append.proposals.iter().map(|one| one.payload.as_slice())),
         proposals: keep.then(|| append.proposals.clone()),
     }))
+}
+
+/// True if what was proposed may be kept: it must not fill what is kept of a scope, nor a frame.
+fn fits(shared: &Shared, proposals: &[Proposal]) -> bool {
+    let bytes: usize = proposals.iter().map(Proposal::size).sum();
+    bytes <= (shared.limits.rejections_scope_bytes_max).min(shared.limits.frame_bytes_max / 2)
+}
+
+fn row_of(conflict: &Conflict) -> ConflictRow {
+    let Conflict { index, ours, key, trigger, theirs } = conflict;
+    let (key, trigger) = (key.clone(), trigger.clone());
+    ConflictRow { index: *index, ours: *ours, key, trigger, theirs: theirs.seq }
 }
 
 /// A conflict that says of the later event only which one it is: entries must stay small.
@@ -106,7 +133,7 @@ impl Engine {
             return Ok(page);
         }
         self.shared.log.rejections(scope, after, &mut |entry| {
-            bytes += codec::encode(&entry).map_or(0, |row| row.len());
+            bytes += entry.size();
             if bytes > limits.page_bytes_max && !page.is_empty() {
                 return ControlFlow::Break(());
             }
@@ -116,44 +143,26 @@ impl Engine {
         Ok(page)
     }
 
+    /// Changes whenever an entry of the journal of rejections can be read; its value is then the last
+    /// number.
+    #[must_use]
+    pub fn watch_rejections(&self) -> watch::Receiver<u64> {
+        self.shared.feed.rejections()
+    }
+
+    /// Where the journal of rejections ends, and after which number the last so many entries come.
+    #[must_use]
+    pub fn rejections_end(&self, scope: Option<&ScopeName>, last: u64) -> RejectionsEnd {
+        self.shared.log.rejections_end(scope, last)
+    }
+
     /// How often what was refused among the entries that are kept, the most frequent first.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn count_rejections(
-        &self,
-        scope: Option<&ScopeName>,
-    ) -> Result<Vec<RejectionCount>, ReadError> {
-        let mut counts: BTreeMap<(&'static str, String), u64> = BTreeMap::new();
-        self.shared.log.rejections(scope, 0, &mut |entry| {
-            *counts.entry((entry.outcome.word(), code(&entry.outcome))).or_default() += 1;
-            ControlFlow::Continue(())
-        })?;
-        let mut counts: Vec<_> = counts
-            .into_iter()
-            .map(|((outcome, code), count)| RejectionCount {
-                outcome: outcome.to_owned(),
-                code,
-                count,
-            })
-            .collect();
+    #[must_use]
+    pub fn count_rejections(&self, scope: Option<&ScopeName>) -> Vec<RejectionCount> {
+        let mut counts = self.shared.log.rejection_counts(scope);
         counts.sort_by_key(|count| std::cmp::Reverse(count.count));
         // A validator may use a new code each time; the answer must fit into a frame.
         counts.truncate(self.limits().page_events_max.max(1));
-        Ok(counts)
-    }
-}
-
-fn code(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Rejected(refusal) => {
-            refusal.reasons.first().map_or_else(String::new, |reason| reason.code.clone())
-        }
-        Outcome::Faulted(fault) => fault.kind.word().to_owned(),
-        Outcome::Conflict { conflicts, .. } => {
-            let triggered = conflicts.first().is_some_and(|one| one.trigger.is_some());
-            if triggered { "trigger" } else { "key" }.to_owned()
-        }
-        _ => String::new(),
+        counts
     }
 }

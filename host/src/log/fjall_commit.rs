@@ -3,10 +3,9 @@
 use super::fjall_decisions::Decisions;
 use super::fjall_past::{self, Changed, Sweep};
 use super::fjall_proposed;
-use super::fjall_rejections;
+use super::fjall_rejections::Journal;
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
-use super::rejected::Kept;
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
 use super::topic::INDEX_KEY;
 use super::{CommitError, Snapshot, Unit};
@@ -35,7 +34,7 @@ pub(super) struct Committer {
     pub(super) decisions: Decisions,
     expiry: Expiry,
     pub(super) sweep: Sweep,
-    kept: Kept,
+    pub(super) rejections: Journal,
     secret: [u8; 32],
     masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
@@ -68,7 +67,7 @@ impl Committer {
         scopes: u64,
         secret: [u8; 32],
         decisions: Decisions,
-        kept: Kept,
+        rejections: Journal,
     ) -> Self {
         Committer {
             decisions,
@@ -78,7 +77,7 @@ impl Committer {
             stopped: None,
             expiry: Expiry::default(),
             sweep: Sweep::default(),
-            kept,
+            rejections,
             secret,
             masks: vec![None; MASKS],
             heads: HashSet::new(),
@@ -97,7 +96,8 @@ impl Committer {
         units: &mut [Unit],
     ) -> Result<Done, CommitError> {
         let mut group = group::prepare(units, self.position)?;
-        let mode = if group.synced { PersistMode::SyncData } else { PersistMode::Buffer };
+        let synced = self.rejections.number(&self.secret, units) || group.synced;
+        let mode = if synced { PersistMode::SyncData } else { PersistMode::Buffer };
         let room = usize::try_from(group.events).unwrap_or(0) + units.len() * 2 + 8;
         let mut batch =
             OwnedWriteBatch::with_capacity(tree.db.clone(), room).durability(Some(mode));
@@ -112,7 +112,7 @@ impl Committer {
         let new = self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
         let scopes = self.scopes + restored + new;
         self.sides(tree, buckets, &mut batch, &mut opened, units)?;
-        fjall_rejections::write(tree, &mut batch, &mut self.kept, units)?;
+        self.rejections.write(tree, &mut batch, &self.secret, units)?;
         self.order(tree, &mut batch, &mut group, scopes).map_err(cannot_encode)?;
         let slice = 16 + 2 * units.len();
         let closed = match oldest.filter(|oldest| buckets.expired(*oldest, group.host_ms)) {
@@ -120,6 +120,7 @@ impl Committer {
             None => None,
         };
         batch.commit().map_err(|error| CommitError(error.to_string()))?;
+        self.rejections.committed();
         opened.append(&mut self.decisions.committed(tree, buckets, group.host_ms)?);
         if group.events > 0 {
             self.position = Position(self.position.0 + group.events);

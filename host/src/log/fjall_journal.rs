@@ -9,7 +9,7 @@
 //! key length u16, value length u32, stored length u32, key, value`; or `4, keyspace u64`. Numbers
 //! are little-endian. New files are filled with zeros.
 
-use super::rows::{APPEND_KEY, SNAPSHOT_KEY};
+use super::rows::APPEND_KEY;
 use rustix::fs::{SeekFrom, seek};
 use std::fs;
 use std::io::{self, Read};
@@ -171,7 +171,7 @@ enum Fault {
 struct Batch {
     seqno: u64,
     end: usize,
-    /// False if it holds nothing but remembered answers and snapshots.
+    /// False if it holds nothing but remembered answers, snapshots and rejections.
     events: bool,
 }
 
@@ -193,7 +193,7 @@ fn batch(bytes: &[u8], start: usize, before: Option<u64>, work: &mut u64) -> Res
             return Err(Fault::Wrong("a commit has more items than it should"));
         }
         let (end, key) = item(bytes, at, tag)?;
-        events |= !matches!(key, APPEND_KEY | SNAPSHOT_KEY);
+        events |= key < APPEND_KEY;
         left -= 1;
         at = end;
     }

@@ -7,7 +7,9 @@ use super::dir::DataDir;
 use super::fjall_commit::Committer;
 use super::fjall_decisions::Recent;
 use super::fjall_read::Names;
+use super::fjall_rejections::{self, SharedKept};
 use super::fjall_tree::{Tree, read_error};
+use super::rejected::Kept;
 use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
@@ -17,7 +19,8 @@ use super::{
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{AppendId, Digest, Position, Proposal, Rejection, ScopeId, ScopeName, Seq};
+use atomic_store_core::{AppendId, Digest, Position, Proposal, Rejection, RejectionCount};
+use atomic_store_core::{RejectionsEnd, ScopeId, ScopeName, Seq};
 use fjall::{PersistMode, Readable};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -41,6 +44,8 @@ pub struct FjallLog {
     pub(super) alive: RwLock<BTreeSet<u32>>,
     /// Decisions that are not in the tree's index yet.
     pub(super) recent: Arc<Recent>,
+    /// The entries of the journal of rejections.
+    pub(super) rejected: SharedKept,
     pub(super) names: Names,
     pub(super) _dir: DataDir,
 }
@@ -57,6 +62,12 @@ impl FjallLog {
     // A panic below this lock stops the log; see `commit`.
     fn committer(&self) -> MutexGuard<'_, Committer> {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what is kept of the journal of rejections.
+    fn kept<T>(&self, scope: Option<&ScopeName>, look: impl Fn(&Kept, Option<u64>) -> T) -> T {
+        let tag = scope.map(|scope| fjall_rejections::tag(&self.secret, scope));
+        look(&self.rejected.read().unwrap_or_else(PoisonError::into_inner), tag)
     }
 
     fn write(&self, committer: &mut Committer, units: &mut [Unit]) -> Result<(), CommitError> {
@@ -225,7 +236,16 @@ impl EventLog for FjallLog {
         after: u64,
         each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        super::fjall_rejections::read(&self.tree, scope, after, each)
+        let scope = scope.map(|scope| (fjall_rejections::tag(&self.secret, scope), scope));
+        fjall_rejections::read_entries(&self.tree, &self.rejected, scope, after, each)
+    }
+
+    fn rejections_end(&self, scope: Option<&ScopeName>, last: u64) -> RejectionsEnd {
+        self.kept(scope, |kept, tag| kept.end(tag, last))
+    }
+
+    fn rejection_counts(&self, scope: Option<&ScopeName>) -> Vec<RejectionCount> {
+        self.kept(scope, Kept::counts)
     }
 
     fn snapshot(
@@ -256,6 +276,7 @@ impl EventLog for FjallLog {
         }
         committer.stopped = Some("the log is closed".to_owned());
         committer.decisions.finish()?;
+        committer.rejections.finish(&self.tree)?;
         let synced = self.tree.db.persist(PersistMode::SyncAll);
         synced.map_err(|error| CommitError(error.to_string()))?;
         let marked = self.task.mark(self.task.gauge.durable(), true);

@@ -12,7 +12,7 @@ use super::fjall_journal::{self, Bad, End};
 use super::fjall_log::FjallLog;
 use super::fjall_past;
 use super::fjall_read::Names;
-use super::fjall_rejections;
+use super::fjall_rejections::Journal;
 use super::fjall_tree::{Tree, open_error};
 use super::mark::{self, Mark, MarkError};
 use super::rows::{self, Buckets, ScopeHead};
@@ -406,15 +406,17 @@ fn assemble(
     let Durable { commits, position } = found.durable;
     let scopes = found.rows.0;
     let recent_decisions = Arc::clone(decisions.recent());
-    let kept = fjall_rejections::load(&tree, &options.limits)
+    let journal = Journal::load(&tree, &options.limits)
         .map_err(|why| OpenError::Damaged { what: why.to_string(), may_accept: false })?;
-    let mut committer = Committer::new(position, commits, scopes, secret, decisions, kept);
+    let rejected = Arc::clone(journal.kept());
+    let mut committer = Committer::new(position, commits, scopes, secret, decisions, journal);
     committer.sweep.queue.extend(tree.past.unswept());
     Ok(FjallLog {
         watch: Mutex::new(Some(watch)),
         tree,
         task,
         recent: recent_decisions,
+        rejected,
         committer: Mutex::new(committer),
         next_scope: AtomicU64::new(found.next_scope),
         scope_count: AtomicU64::new(scopes),

@@ -1,79 +1,209 @@
 //! The journal of rejections on disk: rows of the keyspace `rejections`.
+//!
+//! The key of a row says all that must be known of an entry without reading it, so opening reads keys
+//! only. What is visible is what [`Kept`] holds: an entry goes in after its commit, and the row of one
+//! that must go is removed with a later commit.
+//!
+//! Entries are not synced by themselves, but their numbers must not come again when some are lost. So
+//! numbers are given up to a *ceiling* that is on the disk, and it is raised by many at a time.
 
 use super::fjall_commit::cannot_encode;
 use super::fjall_tree::{Tree, read_error};
-use super::rejected::Kept;
-use super::rows::APPEND_KEY;
+use super::rejected::{Kept, Row, class};
+use super::rows::Mask;
 use super::{CommitError, ReadError, Unit};
 use atomic_store_core::codec::{decode_versioned, encode_versioned};
 use atomic_store_core::{Limits, Rejection, ScopeName};
-use fjall::{OwnedWriteBatch, Readable};
-use std::collections::BTreeMap;
+use fjall::{OwnedWriteBatch, PersistMode, Readable};
 use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError, RwLock};
 
 const VERSION: u8 = 1;
+/// The row of `meta` with the ceiling.
+const CEILING: &str = "rejections";
+/// By so many the ceiling is raised, which costs a sync. As many numbers are left out after a crash.
+const RAISE: u64 = 4_096;
+/// Entries that a reader looks up under one lock.
+const STEP: usize = 64;
 
-/// The number, then zeros: as long as a key of `appends`, so that the look through the journals takes
-/// a batch of refusals for what it is, one that nobody synced.
-fn key(number: u64) -> [u8; APPEND_KEY] {
-    let mut key = [0; APPEND_KEY];
-    key[..8].copy_from_slice(&number.to_be_bytes());
+/// What is kept, for everybody to look up.
+pub(super) type SharedKept = Arc<RwLock<Kept>>;
+
+/// The committer's side.
+pub(super) struct Journal {
+    kept: SharedKept,
+    /// Numbers up to this one can be given.
+    ceiling: u64,
+    /// Keys of rows that nobody sees any more.
+    leaving: Vec<Vec<u8>>,
+    /// Entries of the commit under way.
+    group: Vec<Row>,
+}
+
+/// Key of an entry: its number, what stands for its scope, its bytes, and what it is counted under. It
+/// is longer than a key of `appends`; see there why that matters.
+fn key(row: &Row) -> Vec<u8> {
+    let mut key = Vec::with_capacity(20 + row.class.len());
+    key.extend_from_slice(&row.number.to_be_bytes());
+    key.extend_from_slice(&row.tag.to_be_bytes());
+    key.extend_from_slice(&row.bytes.to_be_bytes());
+    key.extend_from_slice(row.class.as_bytes());
     key
 }
 
+fn row(key: &[u8]) -> Option<Row> {
+    let (number, rest) = key.split_first_chunk::<8>()?;
+    let (tag, rest) = rest.split_first_chunk::<8>()?;
+    let (bytes, class) = rest.split_first_chunk::<4>()?;
+    Some(Row {
+        number: u64::from_be_bytes(*number),
+        tag: u64::from_be_bytes(*tag),
+        bytes: u32::from_be_bytes(*bytes),
+        class: Arc::from(std::str::from_utf8(class).ok()?),
+    })
+}
+
+fn damaged(why: impl std::fmt::Display) -> ReadError {
+    ReadError::DamagedIndex(format!("the journal of rejections: {why}"))
+}
+
 fn decode(bytes: &[u8]) -> Result<Rejection, ReadError> {
-    let row = decode_versioned(VERSION, bytes);
-    row.map_err(|why| ReadError::DamagedIndex(format!("an entry of the rejections: {why}")))
+    decode_versioned(VERSION, bytes).map_err(damaged)
 }
 
-/// Finds out which entries there are.
-pub(super) fn load(tree: &Tree, limits: &Limits) -> Result<Kept, ReadError> {
-    let mut kept = Kept::new(limits);
-    read(tree, None, 0, &mut |entry| {
-        kept.found(entry.number, &entry.scope);
-        ControlFlow::Continue(())
-    })?;
-    Ok(kept)
+/// What stands for a scope.
+pub(super) fn tag(secret: &[u8; 32], scope: &ScopeName) -> u64 {
+    Mask::new(secret, scope).number()
 }
 
-/// Writes the entries of a group and removes what must go for them.
-pub(super) fn write(
-    tree: &Tree,
-    batch: &mut OwnedWriteBatch,
-    kept: &mut Kept,
-    units: &mut [Unit],
-) -> Result<(), CommitError> {
-    // One batch must not write and remove the same row, so what does not outlive it is left out.
-    let mut new = BTreeMap::new();
-    for entry in units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut()) {
-        let (number, gone) = kept.add(&entry.scope);
-        entry.number = number;
-        new.insert(number, encode_versioned(VERSION, entry).map_err(cannot_encode)?);
-        for number in gone {
-            if new.remove(&number).is_none() {
-                batch.remove(&tree.rejections, key(number));
-            }
+impl Journal {
+    /// Finds out which entries there are. Of the entries themselves only the oldest is read.
+    pub(super) fn load(tree: &Tree, limits: &Limits) -> Result<Self, ReadError> {
+        let view = tree.db.snapshot();
+        let (mut kept, mut leaving) = (Kept::new(limits), Vec::new());
+        if let Some(guard) = view.iter(&tree.rejections).next() {
+            // What it followed is gone.
+            kept.dropped_to(decode(&guard.value().map_err(read_error)?)?.previous);
+        }
+        for guard in view.iter(&tree.rejections) {
+            let key_bytes = guard.key().map_err(read_error)?;
+            let row = row(&key_bytes).ok_or_else(|| damaged("a key cannot be read"))?;
+            leaving.extend(kept.add(row).iter().map(key));
+        }
+        let ceiling = view.get(&tree.meta, CEILING).map_err(read_error)?;
+        let ceiling = match ceiling.as_deref().map(<[u8; 8]>::try_from) {
+            None => 0,
+            Some(Ok(bytes)) => u64::from_be_bytes(bytes),
+            Some(Err(_)) => return Err(damaged("its ceiling cannot be read")),
+        };
+        kept.skip_to(ceiling);
+        let kept = Arc::new(RwLock::new(kept));
+        Ok(Journal { kept, ceiling, leaving, group: Vec::new() })
+    }
+
+    pub(super) fn kept(&self) -> &SharedKept {
+        &self.kept
+    }
+
+    /// Numbers the entries of a group; true if the ceiling must be raised for that, and be synced.
+    pub(super) fn number(&self, secret: &[u8; 32], units: &mut [Unit]) -> bool {
+        if units.iter().all(|unit| unit.rejection.is_none()) {
+            return false;
+        }
+        let entries = units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut());
+        let mut last = 0;
+        let tagged = entries.map(|entry| (tag(secret, &entry.scope), entry));
+        read(&self.kept).number(tagged.inspect(|_| last += 1));
+        read(&self.kept).last() + last > self.ceiling
+    }
+
+    /// Writes the numbered entries of a group, and removes the rows that are left over.
+    pub(super) fn write(
+        &mut self,
+        tree: &Tree,
+        batch: &mut OwnedWriteBatch,
+        secret: &[u8; 32],
+        units: &[Unit],
+    ) -> Result<(), CommitError> {
+        for key in self.leaving.drain(..) {
+            batch.remove(&tree.rejections, key);
+        }
+        self.group.clear();
+        for entry in units.iter().filter_map(|unit| unit.rejection.as_deref()) {
+            let value = encode_versioned(VERSION, entry).map_err(cannot_encode)?;
+            let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
+            let (number, tag) = (entry.number, tag(secret, &entry.scope));
+            let row = Row { number, tag, bytes, class: class(entry) };
+            batch.insert(&tree.rejections, key(&row), value);
+            self.group.push(row);
+        }
+        if let Some(last) = self.group.last().filter(|last| last.number > self.ceiling) {
+            self.ceiling = last.number + RAISE;
+            batch.insert(&tree.meta, CEILING, self.ceiling.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// The group is committed: from now on its entries are seen.
+    pub(super) fn committed(&mut self) {
+        if self.group.is_empty() {
+            return;
+        }
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        for row in self.group.drain(..) {
+            self.leaving.extend(kept.add(row).iter().map(key));
         }
     }
-    for (number, row) in new {
-        batch.insert(&tree.rejections, key(number), row);
+
+    /// Lowers the ceiling to the last number, as no number will be given any more.
+    pub(super) fn finish(&mut self, tree: &Tree) -> Result<(), CommitError> {
+        let last = read(&self.kept).last();
+        if self.ceiling == last && self.leaving.is_empty() {
+            return Ok(());
+        }
+        let mut batch = tree.db.batch().durability(Some(PersistMode::Buffer));
+        for key in self.leaving.drain(..) {
+            batch.remove(&tree.rejections, key);
+        }
+        batch.insert(&tree.meta, CEILING, last.to_be_bytes());
+        batch.commit().map_err(|error| CommitError(error.to_string()))
     }
-    Ok(())
+}
+
+fn read(kept: &SharedKept) -> std::sync::RwLockReadGuard<'_, Kept> {
+    // Nothing in it is left half-done but by a panic of the committer, after which nothing is added.
+    kept.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Calls `each` with the entries after a number, in order, until it breaks.
-pub(super) fn read(
+pub(super) fn read_entries(
     tree: &Tree,
-    scope: Option<&ScopeName>,
+    kept: &SharedKept,
+    scope: Option<(u64, &ScopeName)>,
     after: u64,
     each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
 ) -> Result<(), ReadError> {
-    let Some(from) = after.checked_add(1) else { return Ok(()) };
-    for guard in tree.db.snapshot().range(&tree.rejections, key(from)..) {
-        let entry = decode(&guard.value().map_err(read_error)?)?;
-        if scope.is_none_or(|scope| *scope == entry.scope) && each(entry).is_break() {
-            break;
+    let mut after = after;
+    loop {
+        let rows = read(kept).next(scope.map(|(tag, _)| tag), after, STEP);
+        let view = tree.db.snapshot();
+        for row in &rows {
+            let Some(bytes) = view.get(&tree.rejections, key(row)).map_err(read_error)? else {
+                if read(kept).holds(row.number) {
+                    return Err(damaged(format!("entry {} is missing", row.number)));
+                }
+                // It had to go meanwhile.
+                continue;
+            };
+            let entry = decode(&bytes)?;
+            let wanted = scope.is_none_or(|(_, scope)| *scope == entry.scope);
+            if wanted && each(entry).is_break() {
+                return Ok(());
+            }
+        }
+        match rows.last() {
+            Some(last) => after = last.number,
+            None => return Ok(()),
         }
     }
-    Ok(())
 }

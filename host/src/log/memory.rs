@@ -6,15 +6,14 @@
 
 use super::group;
 use super::memory_tables::{Stored, Tables};
-use super::rejected::Kept;
+use super::rejected::{Kept, Row, class};
 use super::rows::Buckets;
 use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{
-    AppendId, Digest, Limits, Position, Proposal, Rejection, ScopeId, ScopeName, Seq,
-};
+use atomic_store_core::{AppendId, Digest, Limits, Position, Proposal, Rejection, RejectionCount};
+use atomic_store_core::{RejectionsEnd, ScopeId, ScopeName, Seq, codec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,13 +39,13 @@ pub struct MemoryLog {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// What readers see.
     live: Tables,
     /// The entries of the journal of rejections that are kept.
     rejections: BTreeMap<u64, Rejection>,
-    kept: Option<Kept>,
+    kept: Kept,
     /// Everything written, in order, as a journal would have it.
     journal: Vec<Arc<Vec<Stored>>>,
     /// How much of the journal a crash cannot take.
@@ -64,8 +63,7 @@ impl MemoryLog {
     /// An empty log.
     #[must_use]
     pub fn new(store: StoreId, limits: Limits) -> Self {
-        let kept = Some(Kept::new(&limits));
-        let state = State { next_scope: 1, kept, ..State::default() };
+        let state = State::new(&limits);
         let buckets = Buckets::new(limits.append_id_ms);
         MemoryLog { store, limits, buckets, state: Mutex::new(state) }
     }
@@ -126,17 +124,17 @@ impl MemoryLog {
         let loose = state.journal.len() - state.durable;
         // A journal is one file written in order, so what survives of it is a beginning.
         let kept = state.durable + usize::try_from(mix(seed)).unwrap_or(0) % (loose + 1);
-        let refused = Some(Kept::new(&self.limits));
-        let mut after =
-            State { next_scope: 1, full: state.full, kept: refused, ..State::default() };
+        let mut after = State { full: state.full, ..State::new(&self.limits) };
         for group in &state.journal[..kept] {
             after.live.apply(group, self.buckets);
-            after.refuse(group.iter().filter_map(|stored| stored.rejection.clone()));
+            after.refuse(group);
             after.journal.push(Arc::clone(group));
         }
         after.durable = kept;
         after.next_scope = after.live.next_scope();
         after.live.drop_staged();
+        // On disk this is what the ceiling of numbers is for.
+        after.kept.skip_to(state.kept.last());
         let buckets = self.buckets;
         MemoryLog {
             store: self.store,
@@ -162,6 +160,12 @@ impl MemoryLog {
     }
 }
 
+/// What stands for a scope in the journal of rejections.
+fn tag(scope: &ScopeName) -> u64 {
+    let Digest(bytes) = Digest::of(scope.as_str().as_bytes());
+    bytes.first_chunk().map_or(0, |half| u64::from_be_bytes(*half))
+}
+
 /// One step of splitmix64.
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -171,6 +175,23 @@ fn mix(seed: u64) -> u64 {
 }
 
 impl State {
+    fn new(limits: &Limits) -> Self {
+        State {
+            live: Tables::default(),
+            rejections: BTreeMap::new(),
+            kept: Kept::new(limits),
+            journal: Vec::new(),
+            durable: 0,
+            next_scope: 1,
+            stopped: None,
+            full: false,
+            commits: 0,
+            reads: 0,
+            commit_faults: BTreeMap::new(),
+            read_faults: BTreeSet::new(),
+        }
+    }
+
     fn commit(&mut self, units: &mut [Unit], buckets: Buckets) -> Result<(), CommitError> {
         self.commits += 1;
         let nth = self.commits;
@@ -179,6 +200,8 @@ impl State {
             return Err(CommitError(format!("commit {nth} was told to fail before it is durable")));
         }
         let group = group::prepare(units, self.live.position())?;
+        let entries = units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut());
+        self.kept.number(entries.map(|entry| (tag(&entry.scope), entry)));
         let stored = Arc::new(units.iter().map(Stored::new).collect::<Vec<_>>());
         self.live.check(&stored)?;
         self.journal.push(Arc::clone(&stored));
@@ -190,18 +213,20 @@ impl State {
             return Err(CommitError(format!("commit {nth} was told to fail after it is durable")));
         }
         self.live.apply(&stored, buckets);
-        self.refuse(stored.iter().filter_map(|stored| stored.rejection.clone()));
+        self.refuse(&stored);
         Ok(())
     }
 
-    fn refuse(&mut self, entries: impl Iterator<Item = Rejection>) {
-        let Some(kept) = &mut self.kept else { return };
-        for mut entry in entries {
-            let (number, gone) = kept.add(&entry.scope);
-            entry.number = number;
-            self.rejections.insert(number, entry);
-            for number in gone {
-                self.rejections.remove(&number);
+    /// Takes up the entries of a group that is written.
+    fn refuse(&mut self, group: &[Stored]) {
+        for entry in group.iter().filter_map(|stored| stored.rejection.as_ref()) {
+            // As on disk: with a byte for the version.
+            let bytes = codec::encode(entry).map_or(0, |bytes| bytes.len() + 1);
+            let (tag, bytes) = (tag(&entry.scope), u32::try_from(bytes).unwrap_or(u32::MAX));
+            let row = Row { number: entry.number, tag, bytes, class: class(entry) };
+            self.rejections.insert(entry.number, entry.clone());
+            for gone in self.kept.add(row) {
+                self.rejections.remove(&gone.number);
             }
         }
     }
@@ -382,13 +407,30 @@ impl EventLog for MemoryLog {
         after: u64,
         each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let Some(from) = after.checked_add(1) else { return Ok(()) };
-        let found: Vec<_> =
-            self.reading()?.rejections.range(from..).map(|(_, e)| e.clone()).collect();
-        // Not locked while `each` runs, so that it may read too.
-        let wanted = |entry: &Rejection| scope.is_none_or(|scope| *scope == entry.scope);
-        let _stopped = found.into_iter().filter(wanted).try_for_each(each);
-        Ok(())
+        let (tag, mut after, mut first) = (scope.map(tag), after, true);
+        loop {
+            // Not locked while `each` runs, so that it may read too.
+            let state = if first { self.reading()? } else { self.state() };
+            first = false;
+            let rows = state.kept.next(tag, after, CHUNK);
+            let entry = |row: &Row| state.rejections.get(&row.number).cloned();
+            let found: Vec<_> = rows.iter().filter_map(entry).collect();
+            drop(state);
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.number;
+            let mut wanted = found.into_iter().filter(|e| scope.is_none_or(|s| *s == e.scope));
+            if wanted.try_for_each(&mut *each).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rejections_end(&self, scope: Option<&ScopeName>, last: u64) -> RejectionsEnd {
+        self.state().kept.end(scope.map(tag), last)
+    }
+
+    fn rejection_counts(&self, scope: Option<&ScopeName>) -> Vec<RejectionCount> {
+        self.state().kept.counts(scope.map(tag))
     }
 
     fn snapshot(

@@ -38,7 +38,8 @@ use atomic_store_core::chain::{self, Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::{Record, RecordView};
 use atomic_store_core::{
-    AppendId, Digest, Key, Outcome, Position, Proposal, Rejection, ScopeId, ScopeName, Seq,
+    AppendId, Digest, Key, Outcome, Position, Proposal, Rejection, RejectionCount, RejectionsEnd,
+    ScopeId, ScopeName, Seq,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
@@ -172,6 +173,12 @@ pub trait EventLog: Send + Sync + 'static {
         each: &mut dyn FnMut(Rejection) -> ControlFlow<()>,
     ) -> Result<(), ReadError>;
 
+    /// Where that journal ends, and after which number the last so many entries come.
+    fn rejections_end(&self, scope: Option<&ScopeName>, last: u64) -> RejectionsEnd;
+
+    /// How often that journal holds what.
+    fn rejection_counts(&self, scope: Option<&ScopeName>) -> Vec<RejectionCount>;
+
     /// The newest intact snapshot of a scope under a rule, at or before `through` and after the floor.
     ///
     /// # Errors
@@ -286,7 +293,7 @@ pub struct Unit {
     pub module: Option<(Digest, Arc<[u8]>)>,
     /// A change of the past of a scope.
     pub change: Option<Box<Change>>,
-    /// An entry of the journal of rejections; the commit gives it its number.
+    /// An entry of the journal of rejections; the commit says where it stands there.
     pub rejection: Option<Box<Rejection>>,
     /// What was proposed, if the records are others: by it a verification can ask again.
     pub proposed: Option<Vec<Proposal>>,

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 /// The version byte of every row in this file.
 const VERSION: u8 = 1;
 
-/// Length of a key of `appends`. Of the other keyspaces only `scopes` and `index` have keys of this
-/// length, and rows of theirs come with events only.
+/// Length of a key of `appends`. Keys of `snapshots` and `rejections` are longer. Whatever is synced by
+/// itself has a shorter key somewhere in its batch: events and pasts do, and rows of `scopes`, `index`
+/// and `modules` come with events only.
 pub(super) const APPEND_KEY: usize = 20;
-/// Length of a key of `snapshots`; no other keyspace has keys of this length but `scopes`.
-pub(super) const SNAPSHOT_KEY: usize = 48;
+/// Length of a key of `snapshots`.
+const SNAPSHOT_KEY: usize = 48;
 
 /// Key of an event: scope and number.
 pub(super) fn event_key(scope: ScopeId, seq: Seq) -> [u8; 16] {
@@ -146,6 +147,11 @@ impl Mask {
         let hash = blake3::keyed_hash(secret, scope.as_str().as_bytes());
         mask.copy_from_slice(&hash.as_bytes()[..8]);
         Mask(u64::from_be_bytes(mask))
+    }
+
+    /// As a number.
+    pub(super) fn number(self) -> u64 {
+        self.0
     }
 }
 

@@ -13,6 +13,7 @@ mod page;
 mod past;
 mod proofs;
 mod questions;
+mod rejections;
 mod requests;
 mod restores;
 mod serve;

@@ -7,7 +7,7 @@ use super::proofs::{self, Offered};
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{past, skim, skim_batches, skim_reads};
+use super::{past, rejections, skim, skim_batches, skim_reads};
 use crate::engine::{Against, Burst, Engine, Selection};
 use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
 use atomic_store_core::{PagePlace, ScopeName};
@@ -153,6 +153,10 @@ impl Requests {
             Request::VerifyLogic { scope, after } => {
                 let Some(stream) = self.stream(call, false) else { return };
                 tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
+            }
+            Request::SubscribeRejections { scope, after } => {
+                let Some(stream) = self.stream(call, true) else { return };
+                tokio::spawn(rejections::follow(Arc::clone(&self.session), stream, scope, after));
             }
             Request::Cancel { call: stream } => {
                 self.started += 1;
@@ -360,8 +364,10 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         }
         Request::Upcast { scope, seqs } => engine.upcast(&scope, &seqs).map(Reply::Upcast),
         Request::CountRejections { scope } => {
-            let counts = engine.count_rejections(scope.as_ref());
-            counts.map(Reply::RejectionCounts).map_err(|why| failed(&why))
+            Ok(Reply::RejectionCounts(engine.count_rejections(scope.as_ref())))
+        }
+        Request::LocateRejections { scope, last } => {
+            Ok(Reply::RejectionsEnd(engine.rejections_end(scope.as_ref(), last)))
         }
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {

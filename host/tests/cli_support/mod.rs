@@ -61,6 +61,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_atomic-store"));
         command.current_dir(self.dir.path());
         command.env_remove("ATOMIC_STORE_SOCKET").env_remove("ATOMIC_STORE_DATA");
+        command.env_remove("ATOMIC_STORE_KEEP_REJECTED_PAYLOADS");
         command.stdin(Stdio::null());
         command
     }
@@ -113,8 +114,13 @@ impl Place {
 
     /// Starts a server and waits for its ready line, which is given back.
     pub(crate) fn serve(&mut self) -> String {
-        let mut child =
-            self.command(&["serve", "--log", "warn"]).stdout(Stdio::piped()).spawn().unwrap();
+        self.serve_with(&[])
+    }
+
+    /// The same, with something in its environment.
+    pub(crate) fn serve_with(&mut self, env: &[(&str, &str)]) -> String {
+        let mut command = self.command(&["serve", "--log", "warn"]);
+        let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         self.server = Some(child);

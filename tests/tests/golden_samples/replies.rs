@@ -5,8 +5,8 @@ use atomic_store_core::protocol::{
     Ended, Entry, Reply, RequestError, Step, StoreId, StoreStatus, VerifyReport,
 };
 use atomic_store_core::{
-    Answer, AppendId, Digest, JointAnswer, JointOutcome, Limits, Outcome, PartOutcome, Position,
-    Question, Rejection, RejectionCount, Seq,
+    Answer, AppendId, Digest, JointAnswer, JointOutcome, Judge, Limits, Outcome, PartOutcome,
+    Position, Question, Rejection, RejectionCount, RejectionsEnd, Seq,
 };
 
 fn plain() -> Vec<(&'static str, Reply)> {
@@ -36,6 +36,7 @@ fn plain() -> Vec<(&'static str, Reply)> {
         ("Ended SlowReader", Reply::Ended(Ended::SlowReader { resume_after, resume_position })),
         ("Ended Shutdown", Reply::Ended(Ended::Shutdown)),
         ("Ended Damaged", Reply::Ended(Ended::Damaged { what: "x".into() })),
+        ("Ended SlowRejections", Reply::Ended(Ended::SlowRejections { resume_after: 300 })),
         ("Scope", Reply::Scope(Some(scope_info()))),
         ("Scopes", Reply::Scopes(vec![scope_info()])),
         ("Validator", Reply::Validator { info: rule(), new: true, bindings: vec![binding()] }),
@@ -76,17 +77,24 @@ fn later() -> Vec<(&'static str, Reply)> {
     };
     let rejection = Rejection {
         number: 300,
+        previous: 299,
+        previous_of_scope: 200,
         scope: scope(),
         host_ms: 1_700_000_000_456,
         append_id: AppendId(*b"0123456789abcdef"),
         head: Seq(301),
-        validator: Digest::of(b"validator"),
+        judge: Some(Judge {
+            validator: Digest::of(b"validator"),
+            name: "auction@1.2.3".into(),
+            binding: Seq(6),
+        }),
         outcome: Outcome::TimedOut { after_ms: 1_000 },
         kinds: vec!["bid".into()],
         payload_hash: Digest::of(b"payload"),
         proposals: Some(vec![proposal()]),
     };
     let count = RejectionCount { outcome: "rejected".into(), code: "too-low".into(), count: 300 };
+    let end = RejectionsEnd { after: 280, newest: 300, end: 301 };
     let (after, through) = (Seq(7), Seq(300));
     let skipped = Reply::Skipped { through, hash: Digest::of(b"hash") };
     vec![
@@ -100,6 +108,7 @@ fn later() -> Vec<(&'static str, Reply)> {
         ("Scanned", Reply::Scanned { seq: Seq(300), position: Position(301) }),
         ("Replaying", Reply::Replaying { after, through }),
         ("Skipped", skipped),
+        ("RejectionsEnd", Reply::RejectionsEnd(end)),
     ]
 }
 

@@ -118,6 +118,8 @@ fn of_the_past() -> Vec<(&'static str, Request)> {
             Request::ReadRejections { scope: Some(scope()), after: 300, limit: 500 },
         ),
         ("CountRejections", Request::CountRejections { scope: Some(scope()) }),
+        ("SubscribeRejections", Request::SubscribeRejections { scope: Some(scope()), after: 300 }),
+        ("LocateRejections", Request::LocateRejections { scope: Some(scope()), last: 20 }),
     ]
 }
 

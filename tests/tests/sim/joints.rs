@@ -1,6 +1,7 @@
 //! Joint appends of the simulated clients, and what must hold for them (P7): stored in all of their
 //! scopes or in none, and told so.
 
+use super::journal::{Refused, is_refusal, payload_hash};
 use atomic_store_core::{
     Append, AppendId, JointAnswer, JointAppend, JointOutcome, Outcome, Part, ScopeName,
 };
@@ -16,6 +17,8 @@ struct Known {
     first: Option<JointOutcome>,
     /// See the model: refusals alone are not synced.
     forgettable: bool,
+    /// True if the client was told since the last crash.
+    confirmed: bool,
 }
 
 /// Joins appends to different scopes.
@@ -30,7 +33,8 @@ pub fn join(id: AppendId, appends: Vec<Append>) -> JointAppend {
 
 impl Joints {
     pub fn sent(&mut self, append: JointAppend) {
-        let known = Known { append: append.clone(), first: None, forgettable: false };
+        let known =
+            Known { append: append.clone(), first: None, forgettable: false, confirmed: false };
         self.0.insert(append.id, known);
     }
 
@@ -48,7 +52,9 @@ impl Joints {
     }
 
     pub fn may_forget_refusals(&mut self) {
-        self.0.values_mut().for_each(|known| known.forgettable = true);
+        for known in self.0.values_mut() {
+            (known.forgettable, known.confirmed) = (true, false);
+        }
     }
 
     /// P4: whoever asks again under the same id gets the first outcome.
@@ -74,7 +80,7 @@ impl Joints {
                 answer.outcome
             );
         }
-        known.first = Some(answer.outcome.clone());
+        (known.first, known.confirmed) = (Some(answer.outcome.clone()), true);
     }
 
     /// The part of a scope, as an append.
@@ -100,6 +106,20 @@ impl Joints {
             Some((append, outcome))
         };
         self.0.values().filter_map(part).collect()
+    }
+
+    /// What clients know to be refused, each with the scope that did.
+    pub fn refused(&self) -> Vec<Refused> {
+        let refused = |(id, known): (&AppendId, &Known)| {
+            let Some(JointOutcome::Refused(part)) = &known.first else { return None };
+            let (scope, outcome) = (part.scope.clone(), part.outcome.clone());
+            let proposals = self.part(*id, &scope)?.proposals;
+            let payload_hash = payload_hash(&proposals);
+            let (id, confirmed) = (*id, known.confirmed);
+            let refused = Refused { id, scope, outcome, payload_hash, confirmed };
+            is_refusal(&refused.outcome).then_some(refused)
+        };
+        self.0.iter().filter_map(refused).collect()
     }
 
     /// How many were accepted.

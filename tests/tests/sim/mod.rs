@@ -3,6 +3,7 @@
 
 mod conditions;
 mod joints;
+mod journal;
 mod model;
 mod questions;
 mod queue;
@@ -11,10 +12,11 @@ use atomic_store::engine::{Drive, Engine, ORIGINATOR, ReplyTo};
 use atomic_store::log::{CommitFault, MemoryLog};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::{
-    Answer, Append, AppendId, Digest, Event, ExpectedHead, JointAppend, Limits, Outcome, ScopeName,
-    ScopePattern, Seq,
+    Answer, Append, AppendId, Digest, Event, ExpectedHead, JointAppend, Limits, Outcome, Rejection,
+    ScopeName, ScopePattern, Seq,
 };
 use atomic_store_tests::{Got, Inbox, JumpingClock, Op, Rng, SCRIPTED, ScriptedLoader};
+use journal::Journal;
 use model::Model;
 use questions::Questions;
 use queue::Ready;
@@ -56,6 +58,7 @@ pub struct Sim {
     inbox: Arc<Inbox>,
     engine: Engine,
     model: Model,
+    journal: Journal,
     questions: Questions,
     /// Calls that were sent to the engine and not answered yet: call number and append.
     open: Vec<(u64, AppendId)>,
@@ -113,6 +116,7 @@ impl Sim {
             inbox: Arc::new(Inbox::that_judges()),
             engine,
             model: Model::new(seed),
+            journal: Journal::default(),
             questions: Questions::default(),
             open: Vec::new(),
             open_joints: Vec::new(),
@@ -298,6 +302,15 @@ impl Sim {
         if let Some(events) = self.read(&scope) {
             self.model.saw(&scope, &events);
         }
+        self.read_the_journal();
+    }
+
+    /// All of the journal of rejections; nothing if the planned failure hit this read.
+    fn read_the_journal(&mut self) -> Option<Vec<Rejection>> {
+        let entries = self.engine.rejections(None, 0, u64::MAX).ok()?;
+        let model = &self.model;
+        self.journal.saw(self.seed, &entries, |id, scope| model.sent_to(id, scope));
+        Some(entries)
     }
 
     /// All durable events of a scope; nothing if the planned failure hit this read.
@@ -429,6 +442,8 @@ impl Sim {
             self.model.check_scope(scope, &events);
             trace.extend(events.last().map(|event| event.hash.0).unwrap_or_default());
         }
+        let entries = self.read_the_journal().expect("no read fails any more");
+        Journal::check(self.seed, &entries, &self.model.refused());
         let report = self.engine.verify(None, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(report.damage, Vec::<String>::new(), "seed {}", self.seed);
         let logic = self.engine.verify_logic(None, "", &mut |_| ControlFlow::Continue(())).unwrap();

@@ -2,6 +2,7 @@
 
 use super::conditions;
 use super::joints::Joints;
+use super::journal::{Refused, is_refusal, payload_hash};
 use atomic_store_core::{
     Answer, Append, AppendId, Event, ExpectedHead, Outcome, Proposal, ScopeName, Seq,
 };
@@ -23,6 +24,8 @@ struct Known {
     first: Option<Outcome>,
     /// True if a crash may have taken the memory of a refusal with it: refusals alone are not synced.
     forgettable: bool,
+    /// True if the client was told since the last crash.
+    confirmed: bool,
 }
 
 impl Model {
@@ -32,7 +35,8 @@ impl Model {
     }
 
     pub fn sent(&mut self, append: Append) {
-        let known = Known { append: append.clone(), first: None, forgettable: false };
+        let known =
+            Known { append: append.clone(), first: None, forgettable: false, confirmed: false };
         self.appends.insert(append.id, known);
     }
 
@@ -43,6 +47,27 @@ impl Model {
 
     pub fn all_sent(&self) -> Vec<Append> {
         self.appends.values().map(|known| known.append.clone()).collect()
+    }
+
+    /// What was proposed under an id to a scope.
+    pub fn sent_to(&self, id: AppendId, scope: &ScopeName) -> Option<Vec<Proposal>> {
+        let own = self.appends.get(&id).filter(|known| known.append.scope == *scope);
+        let part = || self.joints.part(id, scope).map(|part| part.proposals);
+        own.map(|known| known.append.proposals.clone()).or_else(part)
+    }
+
+    /// What clients know to be refused.
+    pub fn refused(&self) -> Vec<Refused> {
+        let told = |known: &Known| {
+            let outcome = known.first.clone().filter(is_refusal)?;
+            let Append { id, scope, proposals, .. } = &known.append;
+            let payload_hash = payload_hash(proposals);
+            let (id, scope, confirmed) = (*id, scope.clone(), known.confirmed);
+            Some(Refused { id, scope, outcome, payload_hash, confirmed })
+        };
+        let mut refused: Vec<_> = self.appends.values().filter_map(told).collect();
+        refused.extend(self.joints.refused());
+        refused
     }
 
     pub fn proposals(&self, id: AppendId) -> Option<Vec<Proposal>> {
@@ -61,7 +86,7 @@ impl Model {
 
     pub fn may_forget_refusals(&mut self) {
         for known in self.appends.values_mut() {
-            known.forgettable = true;
+            (known.forgettable, known.confirmed) = (true, false);
         }
         self.joints.may_forget_refusals();
     }
@@ -79,6 +104,7 @@ impl Model {
         if !answer.outcome.is_decided() {
             return;
         }
+        known.confirmed = true;
         match &known.first {
             None => known.first = Some(answer.outcome.clone()),
             Some(first) if *first == answer.outcome => {}
@@ -135,7 +161,11 @@ impl Model {
         }
         for (append, first) in self.joints.told(scope) {
             let stored = stored.get(&append.id).map_or(&[][..], Vec::as_slice);
-            self.check_told(&Known { append, first, forgettable: false }, stored, events);
+            self.check_told(
+                &Known { append, first, forgettable: false, confirmed: true },
+                stored,
+                events,
+            );
         }
     }
 

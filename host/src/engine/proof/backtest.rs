@@ -336,7 +336,8 @@ impl<'a> Run<'a> {
 
     fn rejected(&mut self, entry: &Rejection) {
         let Some(then) = before(&entry.outcome) else { return };
-        if self.trial.only.is_some_and(|only| only != entry.validator) {
+        let judge = entry.judge.as_ref().map(|judge| judge.validator);
+        if self.trial.only.is_some_and(|only| Some(only) != judge) {
             self.report.by_others += 1;
             return;
         }

@@ -10,8 +10,7 @@ use atomic_store_core::bundle::{Bundle, BundleOf};
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Append, AppendId, Digest, Invalid, Limits, Outcome, Proposal, Rejection, ScopeId, ScopeName,
-    Seq,
+    Append, AppendId, Invalid, Limits, Outcome, Proposal, Rejection, ScopeId, ScopeName, Seq,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -91,23 +90,17 @@ fn rejected(shared: &Shared, scope: &ScopeName, number: u64) -> Result<Asked, Re
             format!("{scope} has no rejection {number}; see: atomic-store rejections {scope}");
         RequestError::NotFound(why)
     })?;
-    if entry.validator == Digest::default() {
+    let judge = entry.judge.ok_or_else(|| {
         let why = "it was refused by a condition, and no validator was asked";
-        return Err(invalid(Invalid::new("rejection", why)));
-    }
+        invalid(Invalid::new("rejection", why))
+    })?;
     let proposals = entry.proposals.ok_or_else(|| {
         let why = "its payload was not kept; serve with --keep-rejected-payloads";
         invalid(Invalid::new("rejection", why))
     })?;
-    let present = shared.registry.binding(scope);
-    let rule = match present.filter(|binding| binding.validator == entry.validator) {
-        Some(binding) => {
-            Some(Rule { validator: binding.validator, config: binding.config.map(Arc::from) })
-        }
-        None => Ruled::read(shared).map_err(failed)?.last(scope, &entry.validator).cloned(),
-    };
-    let rule = rule.ok_or_else(|| {
-        let why = format!("$system does not say how {} was bound to {scope}", entry.validator);
+    let ruled = Ruled::read(shared).map_err(failed)?;
+    let rule = ruled.rule(scope, judge.binding).cloned().ok_or_else(|| {
+        let why = format!("$system does not say how {} was bound to {scope}", judge.validator);
         RequestError::NotFound(why)
     })?;
     let (head, host_ms, recorded) = (entry.head, entry.host_ms, Some(entry.outcome));

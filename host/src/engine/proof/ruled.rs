@@ -77,12 +77,6 @@ impl Ruled {
         pattern.matches(scope).then_some(rule)
     }
 
-    /// The rule that a validator had when it was last bound to a scope.
-    pub(super) fn last(&self, scope: &ScopeName, validator: &Digest) -> Option<&Rule> {
-        let rules = self.bindings.values().rev().filter(|(pattern, _)| pattern.matches(scope));
-        rules.map(|(_, rule)| rule).find(|rule| rule.validator == *validator)
-    }
-
     /// True if an event came from another store, whose `$system` its binding means.
     pub(super) fn is_restored(&self, scope: &ScopeName, seq: Seq) -> bool {
         let ranges = self.restored.get(scope).map_or(&[][..], Vec::as_slice);

@@ -51,12 +51,15 @@ impl Work {
     }
 }
 
+/// What is done with one scope.
+pub(super) type Job<'a, T> = dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync + 'a;
+
 /// Runs `job` on scopes, over all cores, and hands what it gives to `done` in the order of names, so
 /// that a report is the same each time. `progress` may end the work; what is done by then counts.
 pub(super) fn for_scopes<T: Send>(
     shared: &Shared,
     which: Which,
-    job: &(dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync),
+    job: &Job<T>,
     done: &mut dyn FnMut(T),
     progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
 ) -> Result<(), ReadError> {
@@ -116,7 +119,7 @@ fn run<T>(
     shared: &Shared,
     list: &Mutex<List>,
     work: &Work,
-    job: &(dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync),
+    job: &Job<T>,
     results: &mpsc::SyncSender<Found<T>>,
 ) {
     while work.did(0).is_continue() {
