@@ -46,6 +46,7 @@ mod trial;
 mod trials;
 mod upcast;
 mod upgrade;
+mod upcast;
 mod verify;
 mod whole;
 
