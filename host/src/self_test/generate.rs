@@ -40,7 +40,7 @@ impl<'a> Generator<'a> {
         let kind = if kinds == 0 { 0 } else { self.random.below(kinds) };
         let name = self.description.kinds.get(kind).map_or("event", |(name, _)| name.as_str());
         let mut proposal = Proposal { kind: name.to_owned(), ..Proposal::default() };
-        let sensible = self.round % 3 != 0;
+        let sensible = !self.round.is_multiple_of(3);
         if sensible {
             let schema = self.schemas.get(kind).cloned().flatten().unwrap_or_else(|| json!({}));
             let value = self.value(&schema, 0);
