@@ -13,7 +13,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Functions that may be longer, and why. An entry that is not needed any more fails.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] =
+    &[("core/src/limits.rs", "default", "a line for each cap")];
 
 /// What the code of a folder, or the one file, must not name.
 const FORBIDDEN: &[(&str, &[&str])] = &[

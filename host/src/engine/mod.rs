@@ -46,7 +46,6 @@ mod trial;
 mod trials;
 mod upcast;
 mod upgrade;
-mod upcast;
 mod verify;
 mod whole;
 

@@ -18,12 +18,14 @@ pub const FOLD: &str = "folds-what-it-accepts";
 pub const SNAPSHOT: &str = "snapshot-and-tail";
 /// `restore` says no to what is no snapshot.
 pub const RESTORE: &str = "restore-refuses-garbage";
+/// One call that judges and folds comes to what two calls come to.
+pub const ADMIT: &str = "one-call-like-two";
 /// A verdict does not take more and more as the history grows.
 pub const FUEL: &str = "fuel-as-history-grows";
 
 /// All checks, in the order of a report.
-pub const NAMES: [&str; 9] =
-    [START, SAME_VERDICT, VALIDATE, QUERY, VERDICT, FOLD, SNAPSHOT, RESTORE, FUEL];
+pub const NAMES: [&str; 10] =
+    [START, SAME_VERDICT, VALIDATE, QUERY, VERDICT, FOLD, ADMIT, SNAPSHOT, RESTORE, FUEL];
 
 /// The findings of one component.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! One run of a component: an instance, and the events that it has been given.
 
-use crate::validator::{History, Rules, Start, StartError, Validator, Verdict};
+use crate::validator::{Admission, History, Rules, Start, StartError, Validator, Verdict};
 use atomic_store_core::record::{BodyIn, KeyIn};
 use atomic_store_core::{AppendId, Digest, Event, Fault, Position, Proposal, ScopeName, Seq};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,20 @@ impl<'a> Lane<'a> {
 
     pub(super) fn validate(&mut self, proposal: &Proposal, ms: u64) -> Result<Verdict, Fault> {
         self.validator.validate(std::slice::from_ref(proposal), ms)
+    }
+
+    /// Judges and folds in one call; nothing if the component does not offer that.
+    pub(super) fn admit(
+        &mut self,
+        proposal: &Proposal,
+        ms: u64,
+    ) -> Result<Option<Admission>, Fault> {
+        let seq = Seq(self.head() as u64 + 1);
+        let admission = self.validator.admit(proposal, seq, ms)?;
+        if admission == Some(Admission::Folded) {
+            self.past.events().push(event(proposal, seq, ms));
+        }
+        Ok(admission)
     }
 
     /// Folds events, as history or as just accepted, and remembers them.

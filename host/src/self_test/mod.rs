@@ -18,7 +18,7 @@ use scenario::{Scenario, Step};
 use std::time::{Duration, Instant};
 
 pub use findings::{
-    FOLD, FUEL, NAMES, QUERY, RESTORE, SAME_VERDICT, SNAPSHOT, START, VALIDATE, VERDICT,
+    ADMIT, FOLD, FUEL, NAMES, QUERY, RESTORE, SAME_VERDICT, SNAPSHOT, START, VALIDATE, VERDICT,
 };
 
 /// Inputs that are generated.

@@ -1,10 +1,10 @@
 //! Two instances on the same way: one is looked into at every step, the other is not.
 
 use super::findings::{
-    FOLD, FUEL, Findings, QUERY, RESTORE, SAME_VERDICT, SNAPSHOT, START, VALIDATE, VERDICT,
+    ADMIT, FOLD, FUEL, Findings, QUERY, RESTORE, SAME_VERDICT, SNAPSHOT, START, VALIDATE, VERDICT,
 };
 use super::lane::{Lane, Setting, events, proposal};
-use crate::validator::{StartError, Verdict};
+use crate::validator::{Acceptance, Admission, StartError, Verdict};
 use atomic_store_core::{Event, Fault, FaultKind, Proposal};
 use std::time::Instant;
 
@@ -48,6 +48,8 @@ pub(super) struct Scenario<'a> {
     watched: Lane<'a>,
     /// Is only given what the other is given.
     plain: Lane<'a>,
+    /// Judges and folds in one call, as long as it does so like the others.
+    fast: Option<Lane<'a>>,
     faults: usize,
     steps: usize,
     large: bool,
@@ -76,6 +78,7 @@ impl<'a> Scenario<'a> {
             findings,
             watched,
             plain,
+            fast: start().ok(),
             faults: 0,
             steps: 0,
             large: false,
@@ -122,6 +125,7 @@ impl<'a> Scenario<'a> {
             Some(event) => vec![event.clone()],
             None => events(verdict, &step.proposal, head, step.ms),
         };
+        self.at_once(step, verdict, &stored);
         if stored.is_empty() {
             return Some(());
         }
@@ -138,6 +142,37 @@ impl<'a> Scenario<'a> {
         }
         self.findings.pass(FOLD, String::new());
         self.keep_middle()
+    }
+
+    /// The same step in one call, where the component offers that.
+    fn at_once(&mut self, step: &Step, verdict: &Verdict, stored: &[Event]) {
+        let Some(mut lane) = self.fast.take() else { return };
+        if step.recorded.is_some() {
+            // It is folded whatever the verdict, which one call cannot do.
+            self.fast = lane.fold(stored).is_ok().then_some(lane);
+            return;
+        }
+        let as_proposed = || Verdict::Accepted(vec![Acceptance::default()]);
+        let answer = match lane.admit(&step.proposal, step.ms) {
+            Ok(None) => return self.findings.skip(ADMIT, "it has no call that does both"),
+            Ok(Some(Admission::Folded)) => Ok(as_proposed()),
+            Ok(Some(Admission::Judged(verdict))) => Ok(verdict),
+            Err(fault) => Err(fault),
+        };
+        if answer.as_ref() != Ok(verdict) {
+            let why = format!(
+                "`admit` answers {}, `validate` {}",
+                answered(&answer),
+                answered(&Ok(verdict.clone()))
+            );
+            return self.findings.fail(ADMIT, why, Some(&step.proposal));
+        }
+        self.findings.pass(ADMIT, String::new());
+        // What it accepts, but not as proposed, it has not folded.
+        let folded = lane.head() > self.watched.head();
+        if folded || stored.is_empty() || lane.fold(stored).is_ok() {
+            self.fast = Some(lane);
+        }
     }
 
     fn compare(
@@ -252,6 +287,7 @@ impl<'a> Scenario<'a> {
         match (self.watched.refolded(), self.watched.refolded()) {
             (Ok(watched), Ok(plain)) => {
                 (self.watched, self.plain) = (watched, plain);
+                self.fast = self.fast.take().and_then(|_| self.watched.refolded().ok());
                 Some(())
             }
             (Err(error), _) | (_, Err(error)) => {
@@ -276,6 +312,12 @@ impl<'a> Scenario<'a> {
         if self.plain.snapshot() != Ok(Some(state.clone())) {
             let why = "the same inputs led two instances to different states";
             self.findings.fail(SAME_VERDICT, why.to_owned(), None);
+        }
+        if let Some(fast) = &mut self.fast
+            && fast.snapshot() != Ok(Some(state.clone()))
+        {
+            let why = "the same inputs, judged and folded in one call, led to another state";
+            self.findings.fail(ADMIT, why.to_owned(), None);
         }
         self.fold_all(&state);
         if let Some((head, middle)) = self.middle.take() {
