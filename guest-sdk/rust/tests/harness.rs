@@ -223,10 +223,11 @@ impl Validator for Cents {
 
 #[test]
 fn older_events_are_folded_as_what_they_are_today_within_a_batch_too() {
-    let mut harness = testing::Harness::<Cents>::new();
-    harness.given([NewEvent::json("euros", &3).unwrap(), NewEvent::json("cents", &7).unwrap()]);
+    let mut harness = Harness::<Cents>::new();
+    let given = |kind: &str, n: u64| NewEvent::json(kind, &n).expect("numbers are JSON");
+    harness.given([given("euros", 3), given("cents", 7)]);
     assert_eq!(*harness.state(), 307);
-    let euros = || testing::proposal("euros", b"2".to_vec());
+    let euros = || proposal("euros", b"2");
     harness.propose_all([euros(), euros()]).rejected_at(1, "full");
     harness.propose_all([euros()]).accepted();
     assert_eq!(*harness.state(), 507);
