@@ -112,7 +112,7 @@ impl Committer {
         let new = self.heads(tree, &mut batch, units).map_err(cannot_encode)?;
         let scopes = self.scopes + restored + new;
         self.sides(tree, buckets, &mut batch, &mut opened, units)?;
-        self.rejections.write(tree, &mut batch, &self.secret, units)?;
+        self.rejections.write(tree, &mut batch, units)?;
         self.order(tree, &mut batch, &mut group, scopes).map_err(cannot_encode)?;
         let slice = 16 + 2 * units.len();
         let closed = match oldest.filter(|oldest| buckets.expired(*oldest, group.host_ms)) {

@@ -19,7 +19,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 const VERSION: u8 = 1;
-/// The row of `meta` with the ceiling.
+/// The row of `meta` with the ceiling, and behind it a number before which there is nothing: opening
+/// need not walk over all that was removed.
 const CEILING: &str = "rejections";
 /// By so many the ceiling is raised, which costs a sync. As many numbers are left out after a crash.
 const RAISE: u64 = 4_096;
@@ -36,8 +37,11 @@ pub(super) struct Journal {
     ceiling: u64,
     /// Keys of rows that nobody sees any more.
     leaving: Vec<Vec<u8>>,
-    /// Entries of the commit under way.
+    /// Entries of the commit under way, and the tags of their scopes.
     group: Vec<Row>,
+    tags: Vec<u64>,
+    /// What the last entry was counted under; most are like the one before.
+    class: Arc<str>,
 }
 
 /// Key of an entry: its number, what stands for its scope, its bytes, and what it is counted under. It
@@ -81,24 +85,30 @@ impl Journal {
     pub(super) fn load(tree: &Tree, limits: &Limits) -> Result<Self, ReadError> {
         let view = tree.db.snapshot();
         let (mut kept, mut leaving) = (Kept::new(limits), Vec::new());
-        if let Some(guard) = view.iter(&tree.rejections).next() {
+        let row_of_meta = view.get(&tree.meta, CEILING).map_err(read_error)?;
+        let (ceiling, first) = match row_of_meta.as_deref().map(<[u8; 16]>::try_from) {
+            None => (0, 0),
+            Some(Ok(bytes)) => {
+                let both = u128::from_be_bytes(bytes);
+                let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
+                (half(both >> 64), half(both))
+            }
+            Some(Err(_)) => return Err(damaged("its ceiling cannot be read")),
+        };
+        let from = first.to_be_bytes();
+        if let Some(guard) = view.range(&tree.rejections, from..).next() {
             // What it followed is gone.
             kept.dropped_to(decode(&guard.value().map_err(read_error)?)?.previous);
         }
-        for guard in view.iter(&tree.rejections) {
+        for guard in view.range(&tree.rejections, from..) {
             let key_bytes = guard.key().map_err(read_error)?;
             let row = row(&key_bytes).ok_or_else(|| damaged("a key cannot be read"))?;
             leaving.extend(kept.add(row).iter().map(key));
         }
-        let ceiling = view.get(&tree.meta, CEILING).map_err(read_error)?;
-        let ceiling = match ceiling.as_deref().map(<[u8; 8]>::try_from) {
-            None => 0,
-            Some(Ok(bytes)) => u64::from_be_bytes(bytes),
-            Some(Err(_)) => return Err(damaged("its ceiling cannot be read")),
-        };
         kept.skip_to(ceiling);
         let kept = Arc::new(RwLock::new(kept));
-        Ok(Journal { kept, ceiling, leaving, group: Vec::new() })
+        let (group, tags, class) = (Vec::new(), Vec::new(), Arc::from(""));
+        Ok(Journal { kept, ceiling, leaving, group, tags, class })
     }
 
     pub(super) fn kept(&self) -> &SharedKept {
@@ -106,15 +116,20 @@ impl Journal {
     }
 
     /// Numbers the entries of a group; true if the ceiling must be raised for that, and be synced.
-    pub(super) fn number(&self, secret: &[u8; 32], units: &mut [Unit]) -> bool {
+    pub(super) fn number(&mut self, secret: &[u8; 32], units: &mut [Unit]) -> bool {
+        self.tags.clear();
         if units.iter().all(|unit| unit.rejection.is_none()) {
             return false;
         }
         let entries = units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut());
-        let mut last = 0;
-        let tagged = entries.map(|entry| (tag(secret, &entry.scope), entry));
-        read(&self.kept).number(tagged.inspect(|_| last += 1));
-        read(&self.kept).last() + last > self.ceiling
+        let tags = &mut self.tags;
+        let kept = read(&self.kept);
+        kept.number(entries.map(|entry| {
+            let tag = tag(secret, &entry.scope);
+            tags.push(tag);
+            (tag, entry)
+        }));
+        kept.last() + tags.len() as u64 > self.ceiling
     }
 
     /// Writes the numbered entries of a group, and removes the rows that are left over.
@@ -122,26 +137,35 @@ impl Journal {
         &mut self,
         tree: &Tree,
         batch: &mut OwnedWriteBatch,
-        secret: &[u8; 32],
         units: &[Unit],
     ) -> Result<(), CommitError> {
         for key in self.leaving.drain(..) {
             batch.remove(&tree.rejections, key);
         }
         self.group.clear();
-        for entry in units.iter().filter_map(|unit| unit.rejection.as_deref()) {
+        let entries = units.iter().filter_map(|unit| unit.rejection.as_deref());
+        for (entry, tag) in entries.zip(self.tags.drain(..)) {
             let value = encode_versioned(VERSION, entry).map_err(cannot_encode)?;
             let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
-            let (number, tag) = (entry.number, tag(secret, &entry.scope));
-            let row = Row { number, tag, bytes, class: class(entry) };
+            self.class = class(entry, &self.class);
+            let (number, class) = (entry.number, Arc::clone(&self.class));
+            let row = Row { number, tag, bytes, class };
             batch.insert(&tree.rejections, key(&row), value);
             self.group.push(row);
         }
         if let Some(last) = self.group.last().filter(|last| last.number > self.ceiling) {
             self.ceiling = last.number + RAISE;
-            batch.insert(&tree.meta, CEILING, self.ceiling.to_be_bytes());
+            batch.insert(&tree.meta, CEILING, self.row_of_meta(self.ceiling));
         }
         Ok(())
+    }
+
+    /// The row of `meta`. Must go into a batch that removes all that is left over.
+    fn row_of_meta(&self, ceiling: u64) -> [u8; 16] {
+        let mut row = [0; 16];
+        row[..8].copy_from_slice(&ceiling.to_be_bytes());
+        row[8..].copy_from_slice(&read(&self.kept).first().to_be_bytes());
+        row
     }
 
     /// The group is committed: from now on its entries are seen.
@@ -165,7 +189,7 @@ impl Journal {
         for key in self.leaving.drain(..) {
             batch.remove(&tree.rejections, key);
         }
-        batch.insert(&tree.meta, CEILING, last.to_be_bytes());
+        batch.insert(&tree.meta, CEILING, self.row_of_meta(last));
         batch.commit().map_err(|error| CommitError(error.to_string()))
     }
 }

@@ -238,7 +238,7 @@ impl State {
             // As on disk: with a byte for the version.
             let bytes = codec::encode(entry).map_or(0, |bytes| bytes.len() + 1);
             let (tag, bytes) = (tag(&entry.scope), u32::try_from(bytes).unwrap_or(u32::MAX));
-            let row = Row { number: entry.number, tag, bytes, class: class(entry) };
+            let row = Row { number: entry.number, tag, bytes, class: class(entry, &Arc::from("")) };
             self.rejections.insert(entry.number, entry.clone());
             for gone in self.kept.add(row) {
                 self.rejections.remove(&gone.number);

@@ -72,6 +72,11 @@ impl Kept {
         self.last
     }
 
+    /// The oldest entry that is kept; 0 if there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.rows.first_key_value().map_or(0, |(number, _)| *number)
+    }
+
     /// Gives no number up to this one any more.
     pub(super) fn skip_to(&mut self, last: u64) {
         self.last = self.last.max(last);
@@ -213,8 +218,11 @@ fn lower(counts: &mut BTreeMap<Arc<str>, u64>, class: &Arc<str>) {
     }
 }
 
-/// What an entry is counted under.
-pub(super) fn class(entry: &Rejection) -> Arc<str> {
+/// What an entry is counted under; `last` is what one before it was, and perhaps the same.
+pub(super) fn class(entry: &Rejection, last: &Arc<str>) -> Arc<str> {
+    if last.split_once('\0') == Some((entry.outcome.word(), entry.code())) {
+        return Arc::clone(last);
+    }
     let mut text = format!("{}\0{}", entry.outcome.word(), entry.code());
     let cut = text.floor_char_boundary(CLASS_BYTES_MAX);
     text.truncate(cut);
