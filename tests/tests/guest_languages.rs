@@ -276,6 +276,7 @@ macro_rules! languages {
 
 languages! {
     c: "auction-c",
+    cpp: "auction-cpp",
     zig: "auction-zig",
     go: "auction-go",
     javascript: "auction-js",
