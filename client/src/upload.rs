@@ -53,6 +53,13 @@ impl Client {
         admitted(self.call(request, CallRules { resend: true, link: None }).await?)
     }
 
+    /// Sends a component for one backtest; nothing is loaded.
+    pub(crate) async fn offer_validator(&self, component: &[u8]) -> Result<Loaded, ClientError> {
+        let _alone = self.handle.upload.lock().await;
+        let part = |part, last| Request::OfferValidator { part, last };
+        loaded(self.upload_once(component, &part).await?)
+    }
+
     async fn upload(&self, component: &[u8], part: Part<'_>) -> Result<Reply, ClientError> {
         // Parts of two uploads must not mix on the one connection.
         let _alone = self.handle.upload.lock().await;

@@ -142,10 +142,16 @@ pub struct Limits {
     /// Validator instances alive at a time. Three memory maps each, of the 65,530 that Linux grants
     /// by default. Default 10,000.
     pub instances_max: usize,
+    /// Bytes of linear memory of all instances; beyond it cold scopes leave. Default 1,024 MiB.
+    pub instance_bytes_max: usize,
+    /// Bytes of appends that wait for candidates; more are not compared. Default 16 MiB.
+    pub trial_bytes_max: usize,
     /// Bytes of a snapshot. Default 16 MiB.
     pub snapshot_bytes_max: usize,
     /// Events after which a scope's snapshot is renewed. Default 10,000.
     pub snapshot_events: u64,
+    /// Milliseconds from one scope's scrub of snapshots to the next; 0 for never. Default 60,000.
+    pub scrub_ms: u64,
     /// Entries of the journal of rejections kept of one scope, at least 1. Default 1,000.
     pub rejections_scope_max: usize,
     /// Entries of the journal of rejections kept in all, at least 1. Default 100,000.
@@ -156,14 +162,15 @@ pub struct Limits {
     pub rejections_bytes_max: usize,
     /// Milliseconds a decided append id is remembered. Default one day.
     pub append_id_ms: u64,
-    /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
-    /// disk. Default 256 MiB.
+    /// Free bytes on the disk below which appends are refused. Default 256 MiB.
     pub disk_reserve_bytes: u64,
 }
 
 impl Limits {
     /// Bytes of a scope's name, everywhere. Not configurable: names are checked as they are decoded.
     pub const SCOPE_NAME_BYTES_MAX: usize = 200;
+    /// Bytes of a replay bundle. Not configurable: a bundle is replayed without a store.
+    pub const BUNDLE_BYTES_MAX: usize = 128 * 1024 * 1024;
 }
 
 impl Default for Limits {
@@ -234,8 +241,11 @@ impl Default for Limits {
             log_lines_max: 32,
             log_line_bytes_max: KIB,
             instances_max: 10_000,
+            instance_bytes_max: 1_024 * MIB,
+            trial_bytes_max: 16 * MIB,
             snapshot_bytes_max: 16 * MIB,
             snapshot_events: 10_000,
+            scrub_ms: 60_000,
             append_id_ms: 24 * 60 * 60 * 1_000,
             disk_reserve_bytes: 256 * 1024 * 1024,
         }

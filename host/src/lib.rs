@@ -6,6 +6,7 @@ pub mod engine;
 pub mod exchange;
 pub mod log;
 pub mod plugin;
+pub mod replay;
 pub mod self_test;
 pub mod server;
 pub mod signing;

@@ -1,6 +1,6 @@
 //! What the engine sees of a validator: three traits, and nothing of the machinery behind them.
 
-use atomic_store_core::record::BodyIn;
+use atomic_store_core::record::{BodyIn, KeyIn};
 use atomic_store_core::{
     Check, Description, Digest, Event, Fault, Grants, Proposal, Refusal, ScopeName, Seq,
 };
@@ -13,6 +13,10 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// [`AdmitError`] says what is wrong with it and what to do.
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError>;
+    /// Bytes of memory of all instances that are alive; 0 where there is no such measure.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 
     /// The same for a component that was given more than the contract.
     ///
@@ -93,6 +97,10 @@ pub trait Rules: Send + Sync {
     fn asks_originator(&self) -> bool {
         false
     }
+    /// True if it knows older events, which are something else today.
+    fn upcasts(&self) -> bool {
+        false
+    }
     /// Starts an instance for one scope: with `init`, or with `restore` if a snapshot is given.
     ///
     /// # Errors
@@ -130,6 +138,14 @@ pub trait Validator: Send {
     /// # Errors
     /// [`Fault`]: the guest did not finish.
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault>;
+    /// What events are today, where that is something else than they were. [`Self::apply`] asks by
+    /// itself.
+    ///
+    /// # Errors
+    /// [`Fault`]: the guest did not answer, or broke the contract.
+    fn upcast(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+        Ok(vec![None; events.len()])
+    }
     /// Judges one append at the given time of the store.
     ///
     /// # Errors
@@ -194,6 +210,23 @@ pub struct Acceptance {
     pub reason: Option<String>,
     /// Data for the caller.
     pub meta: Option<Vec<u8>>,
+}
+
+/// Events as they are today.
+#[must_use]
+pub fn upcasted<'a>(events: &[BodyIn<'a>], newer: &'a [Option<Proposal>]) -> Vec<BodyIn<'a>> {
+    let today = |(event, newer): (&BodyIn<'a>, &'a Option<Proposal>)| match newer {
+        None => event.clone(),
+        Some(newer) => BodyIn {
+            kind: &newer.kind,
+            content_type: newer.content_type.clone(),
+            payload: &newer.payload,
+            keys: newer.keys.iter().map(|key| KeyIn { kind: &key.kind, id: &key.id }).collect(),
+            metadata: newer.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+            ..event.clone()
+        },
+    };
+    events.iter().zip(newer).map(today).collect()
 }
 
 /// The earlier events of a scope, on demand; includes those accepted but not yet durable.

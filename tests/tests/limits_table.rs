@@ -24,6 +24,10 @@ const COMPILE: &str = "host/tests/plugin_compile.rs";
 const CONTRACT: &str = "host/tests/plugin_contract.rs";
 const DIRECTORY: &str = "host/tests/log_directory.rs";
 
+const MEMORY: &str = "tests/tests/instance_memory.rs";
+const SHADOW: &str = "tests/tests/shadow.rs";
+const SNAPSHOTS: &str = "tests/tests/snapshots.rs";
+
 const PURE: &str = "each_value_may_be_as_large_as_its_cap_and_not_one_larger";
 
 /// The cap, and a test that meets it: its file and its name. More than one line where the cap is
@@ -116,8 +120,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("instances_max", PLUGIN, "instances_have_their_number_and_give_their_place_back"),
     ("instances_max", ENGINE, "scopes_in_memory_leave_when_one_more_would_be_too_many"),
     ("instances_max", ENGINE, "no_scope_is_started_when_too_many_cannot_leave"),
+    ("instance_bytes_max", MEMORY, "scopes_leave_when_their_instances_have_more_memory_than_they_should"),
+    ("trial_bytes_max", SHADOW, "what_waits_for_a_candidate_has_its_bytes_and_more_is_not_compared"),
     ("snapshot_bytes_max", PLUGIN, "a_snapshot_has_its_cap_which_is_above_that_of_other_calls"),
     ("snapshot_events", ENGINE, "a_snapshot_is_made_after_its_number_of_events_and_not_before"),
+    ("scrub_ms", SNAPSHOTS, "a_scrub_in_the_background_finds_a_wrong_snapshot_by_itself"),
+    ("scrub_ms", SNAPSHOTS, "without_a_scrub_nothing_is_looked_at"),
     ("append_id_ms", ENGINE, "a_decided_id_is_remembered_for_its_time_and_at_most_an_eighth_longer"),
     ("disk_reserve_bytes", DIRECTORY, "a_disk_below_the_reserve_has_no_room"),
     ("disk_reserve_bytes", ENGINE, "without_room_on_the_disk_nothing_is_taken_and_nothing_is_lost"),

@@ -93,7 +93,7 @@ impl<V: Validator> Instance<V> {
             if index < last {
                 for event in admitted(proposal, &acceptance, head) {
                     head = event.seq;
-                    V::apply(state.to_mut(), &event);
+                    V::apply(state.to_mut(), &today::<V>(event));
                 }
             }
             acceptances.push(acceptance);
@@ -134,6 +134,19 @@ pub(crate) fn admitted(proposal: Proposal, acceptance: &Acceptance, head: u64) -
         return vec![as_proposed(proposal, head + 1)];
     };
     (head + 1..).zip(events).map(|(seq, event)| instead(&proposal, event.clone(), seq)).collect()
+}
+
+/// An event as the rules know it today; the store asks the same before it folds.
+pub(crate) fn today<V: Validator>(event: Event) -> Event {
+    let Some(newer) = V::upcast(&event) else { return event };
+    Event {
+        kind: newer.kind,
+        content_type: newer.content_type,
+        payload: newer.payload,
+        keys: newer.keys,
+        metadata: newer.metadata,
+        ..event
+    }
 }
 
 fn as_proposed(proposal: Proposal, seq: u64) -> Event {

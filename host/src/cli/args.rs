@@ -4,7 +4,7 @@ use super::{
     append, append_joint, bench, compile_worker, completions, conflicts, exit, import, query, read,
     scope, serve, status, tail,
 };
-use super::{rejections, transfer, validator, verify, what_if};
+use super::{rejections, snapshot, transfer, validator, verify, what_if};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Tail(tail::Tail),
     Scope(scope::ScopeArgs),
     Validator(validator::ValidatorArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Query(query::Query),
     WhatIf(what_if::WhatIf),
     Conflicts(conflicts::Conflicts),

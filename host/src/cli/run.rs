@@ -8,7 +8,7 @@ use super::{
     append, append_joint, bench, compile_worker, completions, conflicts, import, query, read,
     scope, serve, status, tail,
 };
-use super::{rejections, text, transfer, validator, verify, what_if};
+use super::{rejections, snapshot, text, transfer, validator, verify, what_if};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -59,6 +59,7 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Read(args) => block_on(read::run(&global, args, out)),
         Command::Tail(args) => block_on(tail::run(&global, args, out)),
         Command::Scope(args) => block_on(scope::run(&global, args, out)),
+        Command::Snapshot(args) => block_on(snapshot::run(&global, args, out)),
         Command::Validator(args) => block_on(validator::run(&global, args, out)),
         Command::Query(args) => block_on(query::run(&global, args, out)),
         Command::WhatIf(args) => block_on(what_if::run(&global, args, out)),

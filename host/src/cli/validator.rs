@@ -1,14 +1,14 @@
-//! `validator list | show | bind | unbind`; how components are let in is in `admission.rs`.
+//! `validator list | show | bind | unbind`; the others have files of their own.
 
 use super::admission::{self, Check, Keygen, Load, Pull, Sign};
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
-use super::json::{BindingJson, ListJson, Shown};
+use super::json::{ListJson, Shown};
 use super::json_admission::AdmittedJson;
 use super::output::Out;
-use super::{input, text};
-use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
+use super::{backtest, bundle, input, text, upgrade};
+use atomic_store_core::{Binding, RuleInfo, ScopePattern, Share, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -32,6 +32,12 @@ enum ValidatorCommand {
     Show(Show),
     Bind(Bind),
     Unbind(Unbind),
+    Backtest(backtest::Backtest),
+    Bundle(bundle::Bundle),
+    Replay(bundle::Replay),
+    Shadow(upgrade::ShadowArgs),
+    Promote(upgrade::Promote),
+    Rollback(upgrade::Rollback),
 }
 
 /// Show one validator: its kinds of events and its bindings
@@ -53,6 +59,7 @@ Examples:
   atomic-store validator bind 'auction/*' auction@1 --config '{\"increment\":\"0.50\"}'
   atomic-store validator bind 'auction/charity-*' auction --config @charity.json
   atomic-store validator bind '*' accept-all
+  atomic-store validator bind 'auction/*' auction@2 --share 10%
 
 The most specific pattern wins. A scope without a validator refuses appends.")]
 struct Bind {
@@ -63,6 +70,10 @@ struct Bind {
     /// What the validator gets when it starts: the bytes themselves, - for standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE")]
     config: Option<String>,
+    /// Only for this share of the scopes, chosen by their names: a canary. The pattern must be bound;
+    /// `bind` without a share, `rollback` or `shadow stop` end it
+    #[arg(long, value_name = "PERCENT")]
+    share: Option<Share>,
 }
 
 /// Remove a binding
@@ -82,6 +93,9 @@ pub(crate) async fn run(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let missing = match args.command {
+        ValidatorCommand::Backtest(args) => return backtest::run(global, args, out).await,
+        ValidatorCommand::Bundle(args) => return bundle::run_bundle(global, args, out).await,
+        ValidatorCommand::Replay(args) => return bundle::run_replay(&args, out),
         ValidatorCommand::Keygen(keygen) => return admission::run_keygen(&keygen, out),
         ValidatorCommand::Sign(sign) => return admission::run_sign(&sign, out),
         ValidatorCommand::Check(check) => return admission::run_check(global, &check, out).await,
@@ -98,10 +112,16 @@ pub(crate) async fn run(
         ValidatorCommand::Show(show) => run_show(&connection, show, out).await,
         ValidatorCommand::Bind(bind) => run_bind(&connection, bind, out).await,
         ValidatorCommand::Unbind(unbind) => run_unbind(&connection, unbind, out).await,
-        // Done above: they need no store.
-        ValidatorCommand::Keygen(_) | ValidatorCommand::Sign(_) | ValidatorCommand::Check(_) => {
-            Ok(())
-        }
+        ValidatorCommand::Shadow(args) => upgrade::run_shadow(&connection, args, out).await,
+        ValidatorCommand::Promote(args) => upgrade::run_promote(&connection, args, out).await,
+        ValidatorCommand::Rollback(args) => upgrade::run_rollback(&connection, args, out).await,
+        // These have gone their own way above.
+        ValidatorCommand::Backtest(_)
+        | ValidatorCommand::Bundle(_)
+        | ValidatorCommand::Replay(_)
+        | ValidatorCommand::Keygen(_)
+        | ValidatorCommand::Sign(_)
+        | ValidatorCommand::Check(_) => Ok(()),
     };
     done.and(connection.close().await)
 }
@@ -155,12 +175,14 @@ async fn run_show(connection: &Connection, show: Show, out: &mut Out) -> Result<
 }
 
 async fn run_bind(connection: &Connection, bind: Bind, out: &mut Out) -> Result<(), Failure> {
-    let config = bind.config.as_deref().map(input::bytes).transpose()?;
-    let bound = connection.client.bind(bind.pattern, bind.validator, config).await?;
-    match out.json() {
-        true => out.document(&BindingJson::of(&bound)),
-        false => out.line(&format!("{} now judges {}", bound.validator.short(), bound.pattern)),
+    let Bind { pattern, validator, config, share } = bind;
+    if share.is_some() {
+        let config = config.as_deref();
+        return upgrade::start(connection, pattern, validator, config, share, out).await;
     }
+    let config = config.as_deref().map(input::bytes).transpose()?;
+    let bound = connection.client.bind(pattern, validator, config).await?;
+    upgrade::told(&bound, out)
 }
 
 async fn run_unbind(connection: &Connection, unbind: Unbind, out: &mut Out) -> Result<(), Failure> {

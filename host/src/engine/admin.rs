@@ -1,9 +1,9 @@
 //! What operators do: bind and unbind validators; loading is in `admit.rs`. Each success is an event of `$system`.
 
 use super::handle::Engine;
-use super::system::{ConfigText, SystemEvent};
+use super::system::SystemEvent;
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, ValidatorRef};
+use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, Seq, ValidatorRef};
 
 impl Engine {
     /// All loaded validators, in the order of loading, and all bindings.
@@ -25,8 +25,8 @@ impl Engine {
         Ok((info, bindings))
     }
 
-    /// Lets a validator judge the scopes of a pattern from their next append on. Blocks until it is
-    /// durable.
+    /// Lets a validator judge the scopes of a pattern from their next append on. Long scopes are folded
+    /// before that, beside their loops (`upgrade.rs`). Blocks until it is durable.
     ///
     /// # Errors
     /// `NotFound` if there is no such validator, `Invalid` if a limit is broken or the validator declines
@@ -50,10 +50,8 @@ impl Engine {
             super::originator::deadline_ms(&shared.limits, config.as_deref()).map_err(invalid)?;
         }
         self.try_start(&pattern, &info, config.as_deref())?;
-        let text = config.as_deref().map(ConfigText::new);
-        let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };
-        let seq = self.record(&event, None)?;
-        Ok(Binding { pattern, validator, config, seq })
+        let binding = Binding { pattern, validator, config, seq: Seq::ZERO };
+        self.activate(binding, None, None)
     }
 
     /// Removes a binding. Scopes that no other pattern covers refuse appends from then on. Blocks

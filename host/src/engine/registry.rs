@@ -1,13 +1,14 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
 use super::built_in::{AcceptAll, Originator};
-use super::system::{LoadedRule, SystemEvent};
+use super::system::{ConfigText, LoadedRule, SystemEvent};
+use super::trials::{Tap, Trials};
 use crate::log::{EventLog, Floor};
 use crate::signing::Trust;
 use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Binding, Digest, Grants, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq,
+    Binding, Digest, Grants, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, Trial,
     ValidatorName, ValidatorRef,
 };
 use semver::{Version, VersionReq};
@@ -31,6 +32,8 @@ pub(crate) struct Registry {
 struct State {
     entries: BTreeMap<Digest, Arc<Entry>>,
     bindings: BTreeMap<ScopePattern, Binding>,
+    /// Candidates, and what was bound before.
+    trials: Trials,
     /// Scopes that operators sealed, and why.
     sealed: BTreeMap<ScopeName, String>,
     /// Where the events of scopes begin that do not begin at the first.
@@ -59,6 +62,8 @@ pub(crate) struct Ruling {
     /// Identity of validator and configuration together: what a snapshot's state depends on.
     pub(crate) rule: Digest,
     pub(crate) rules: Arc<dyn Rules>,
+    /// For the candidate that runs beside this rule.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Registry {
@@ -80,6 +85,11 @@ impl Registry {
         Registry { state, generation, sealed, loader, log, trust }
     }
 
+    /// Bytes of memory of all instances.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.loader.memory_bytes()
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,15 +108,24 @@ impl Registry {
                 let entry = Entry { info, grants, seq, compiled };
                 state.entries.insert(digest, Arc::new(entry));
             }
-            SystemEvent::ScopeBound { pattern, validator, config } => {
-                let (pattern, validator) = (pattern.clone(), *validator);
-                let config = config.as_ref().map(|config| config.bytes());
-                let binding = Binding { pattern: pattern.clone(), validator, config, seq };
-                state.bindings.insert(pattern, binding);
+            SystemEvent::ScopeBound { pattern, validator, config, share, by } => {
+                let binding = as_bound(pattern, validator, config.as_ref(), seq);
+                if share.is_some() {
+                    state.trials.start(Trial { candidate: binding, share: *share });
+                } else {
+                    let before = state.bindings.insert(pattern.clone(), binding);
+                    state.trials.bound(pattern, before, by.as_ref());
+                }
             }
             SystemEvent::ScopeUnbound { pattern } => {
-                state.bindings.remove(pattern);
+                let before = state.bindings.remove(pattern);
+                state.trials.bound(pattern, before, None);
             }
+            SystemEvent::TrialStarted { pattern, validator, config } => {
+                let candidate = as_bound(pattern, validator, config.as_ref(), seq);
+                state.trials.start(Trial { candidate, share: None });
+            }
+            SystemEvent::TrialEnded { pattern } => state.trials.end(pattern),
             other => {
                 state.fold_scope(other);
                 self.sealed.store(state.sealed.len(), Ordering::Release);
@@ -149,11 +168,15 @@ impl Registry {
             );
             return Err(Outcome::Invalid { field: "scope".to_owned(), why });
         };
-        let rules = self.rules_of(&binding.validator).map_err(|why| {
-            let why = format!("validator {} of {scope}: {why}", binding.validator.short());
+        let mut ruling = self.ruling_of(binding).map_err(|why| {
+            let why = format!("the validator of {scope}: {why}");
             Outcome::ReadOnly { why }
         })?;
-        Ok(Ruling { generation, rule: rule_of(&binding), binding, rules })
+        let state = self.read();
+        let trial = state.trials.get(&ruling.binding.pattern);
+        ruling.tap = trial.filter(|(trial, _)| trial.share.is_none()).map(|(_, tap)| tap.clone());
+        drop(state);
+        Ok(Ruling { generation, ..ruling })
     }
 
     /// A validator by its digest, whether it is bound or not.
@@ -163,6 +186,49 @@ impl Registry {
     pub(crate) fn rules_of(&self, validator: &Digest) -> Result<Arc<dyn Rules>, String> {
         let entry = self.read().entries.get(validator).cloned();
         entry.map_or_else(|| Err("it is not loaded".to_owned()), |entry| self.rules(&entry))
+    }
+
+    /// The rule of a binding, made or not, as of no generation.
+    ///
+    /// # Errors
+    /// Why its validator cannot be started.
+    pub(crate) fn ruling_of(&self, binding: Binding) -> Result<Ruling, String> {
+        let rules = self.rules_of(&binding.validator);
+        let rules = rules.map_err(|why| format!("{}: {why}", binding.validator.short()))?;
+        Ok(Ruling {
+            generation: 0,
+            rule: rule_of(&binding.validator, binding.config.as_deref()),
+            binding,
+            rules,
+            tap: None,
+        })
+    }
+
+    /// The trial of a pattern.
+    pub(crate) fn trial(&self, pattern: &ScopePattern) -> Option<Trial> {
+        self.read().trials.get(pattern).map(|(trial, _)| trial.clone())
+    }
+
+    /// The candidate of the trial that this event of `$system` began, if it runs still.
+    pub(crate) fn trial_at(&self, seq: Seq) -> Option<Binding> {
+        let state = self.read();
+        let mut trials = state.trials.all().map(|(trial, _)| &trial.candidate);
+        trials.find(|candidate| candidate.seq == seq).cloned()
+    }
+
+    /// All trials.
+    pub(crate) fn trials(&self) -> Vec<(Trial, Tap)> {
+        self.read().trials.all().cloned().collect()
+    }
+
+    /// What was bound to a pattern before.
+    pub(crate) fn bound_before(&self, pattern: &ScopePattern) -> Option<Binding> {
+        self.read().trials.bound_before(pattern).cloned()
+    }
+
+    /// The binding of a pattern.
+    pub(crate) fn bound(&self, pattern: &ScopePattern) -> Option<Binding> {
+        self.read().bindings.get(pattern).cloned()
     }
 
     /// Compiles a validator on first use; others that need it wait here. A component that could not
@@ -189,7 +255,9 @@ impl Registry {
     pub(crate) fn binding(&self, scope: &ScopeName) -> Option<Binding> {
         let state = self.read();
         let matching = state.bindings.values().filter(|binding| binding.pattern.matches(scope));
-        matching.max_by_key(|binding| binding.pattern.specificity()).cloned()
+        let bound = matching.max_by_key(|binding| binding.pattern.specificity())?;
+        let candidate = state.trials.judge(&bound.pattern, scope);
+        Some(candidate.unwrap_or(bound).clone())
     }
 
     pub(crate) fn all(&self) -> (Vec<RuleInfo>, Vec<Binding>) {
@@ -249,8 +317,11 @@ impl Registry {
             SystemEvent::ValidatorLoaded(loaded) if self.info(&loaded.info.digest).is_none() => {
                 self.check_validators(limits)
             }
-            SystemEvent::ScopeBound { pattern, .. } if !self.has_binding(pattern) => {
+            SystemEvent::ScopeBound { pattern, share: None, .. } if !self.has_binding(pattern) => {
                 room("bindings", self.read().bindings.len(), limits.bindings_max)
+            }
+            SystemEvent::TrialStarted { .. } | SystemEvent::ScopeBound { share: Some(_), .. } => {
+                room("trials", self.read().trials.all().len(), limits.bindings_max)
             }
             SystemEvent::ScopeSealed { scope, .. } if self.sealed(scope).is_none() => {
                 room("sealed scopes", self.sealed.load(Ordering::Acquire), limits.sealed_scopes_max)
@@ -338,9 +409,20 @@ fn version_of(info: &RuleInfo) -> Option<Version> {
     Version::parse(&info.description.version).ok()
 }
 
-fn rule_of(binding: &Binding) -> Digest {
-    let mut bytes = binding.validator.0.to_vec();
-    if let Some(config) = &binding.config {
+fn as_bound(
+    pattern: &ScopePattern,
+    validator: &Digest,
+    config: Option<&ConfigText>,
+    seq: Seq,
+) -> Binding {
+    let config = config.map(ConfigText::bytes);
+    Binding { pattern: pattern.clone(), validator: *validator, config, seq }
+}
+
+/// Identity of a validator and its configuration together.
+pub(crate) fn rule_of(validator: &Digest, config: Option<&[u8]>) -> Digest {
+    let mut bytes = validator.0.to_vec();
+    if let Some(config) = config {
         bytes.push(1);
         bytes.extend_from_slice(config);
     }

@@ -5,7 +5,7 @@
 
 use super::bindings::{
     Admit, Apply, ApplyPacked, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, PACKED,
-    Query, RULES, Restore, Snapshot, TYPES, Validate,
+    Query, RULES, Restore, Snapshot, TYPES, UPCASTING, Upcast, Validate,
 };
 use super::convert;
 use super::guest::Guest;
@@ -121,6 +121,10 @@ fn find_exports(runtime: &Runtime, component: &Component) -> Result<Exports, Adm
             admit: function(&packed, PACKED, "admit")?,
         }),
     };
+    let upcast = match component.get_export_index(None, UPCASTING) {
+        None => None,
+        Some(upcasting) => Some(function(&upcasting, UPCASTING, "upcast")?),
+    };
     Ok(Exports {
         describe: find("describe")?,
         init: find("init")?,
@@ -130,6 +134,7 @@ fn find_exports(runtime: &Runtime, component: &Component) -> Result<Exports, Adm
         snapshot: find("snapshot")?,
         query: find("query")?,
         packed,
+        upcast,
     })
 }
 
@@ -200,6 +205,10 @@ fn check_types(live: &mut Live, exports: &Exports) -> Result<Describe, AdmitErro
     if let Some(packed) = &exports.packed {
         typed!(packed, apply: ApplyPacked<'_>);
         typed!(packed, admit: Admit<'_>);
+    }
+    if let Some(upcast) = exports.upcast {
+        let found = instance.get_typed_func(&mut *store, upcast).map(|found: Upcast<'_>| found);
+        found.map_err(|error| AdmitError::Contract(format!("`upcast`: {}", message(&error))))?;
     }
     Ok(typed!(describe: Describe))
 }

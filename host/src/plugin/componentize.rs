@@ -6,7 +6,9 @@
 //! store's own contract, and a module without such a section gets it by the names of its exports. Reading a foreign one would mean to trust a parser that recurses without
 //! end on packages that depend on each other, which ends the process and not just the call.
 
-use super::bindings::{FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES};
+use super::bindings::{
+    FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES, UPCASTING,
+};
 use super::log_lines::cut;
 use crate::validator::AdmitError;
 use std::borrow::Cow;
@@ -19,6 +21,8 @@ pub(super) const CONTRACT: &str = include_str!("../../../wit/validator.wit");
 const WORLD: &str = "validator";
 /// The world of one with the faster calls.
 const PACKED_WORLD: &str = "packed-validator";
+/// The world beside it of one that knows older events.
+const UPCASTS_WORLD: &str = "upcasts";
 /// Sections that say which interface a core module has begin with this.
 const METADATA: &str = "component-type";
 /// The part of such a section that holds the encoding of texts.
@@ -154,7 +158,12 @@ impl<'a> Module<'a> {
             bytes.extend_from_slice(content);
         }
         let world = if self.packed().is_empty() { WORLD } else { PACKED_WORLD };
+        let upcast = format!("{UPCASTING}#upcast");
+        let upcasts = self.exports.iter().any(|name| *name == upcast);
         let encoded = embed(&mut bytes, world, self.encoding).and_then(|()| {
+            if upcasts {
+                embed(&mut bytes, UPCASTS_WORLD, self.encoding)?;
+            }
             let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
             if !self.wasi.is_empty() {
                 encoder = encoder.adapter(WASI, NO_WASI)?;

@@ -1,15 +1,17 @@
 //! One instance: the state of one scope. Every call gets a fresh budget; the first fault ends the
 //! instance and gives its memory back.
 
-use super::bindings::{Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Validate};
+use super::bindings::{
+    Admit, Apply, ApplyPacked, Init, Query, Restore, Snapshot, Upcast, Validate,
+};
 use super::guest::Guest;
-use super::limits::{HostError, Meter, bad_output, fault};
+use super::limits::{HostError, Meter, bad_output, fault, trace};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
 use super::wasi::Moment;
 use super::{convert, packed};
-use crate::validator::{Admission, History, Start, StartError, Validator, Verdict};
+use crate::validator::{Admission, History, Start, StartError, Validator, Verdict, upcasted};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Fault, FaultKind, Proposal, ScopeName, Seq};
 use std::sync::Arc;
@@ -41,7 +43,7 @@ impl Live {
     ) -> Result<Self, Fault> {
         let limits = Arc::clone(&runtime.limits);
         let guest = Guest {
-            meter: Meter::new(&limits),
+            meter: Meter::new(&limits, Arc::clone(&runtime.memory)),
             scope: scope.clone(),
             history,
             log: LogLines::default(),
@@ -77,6 +79,9 @@ pub(super) fn budgeted<R>(
     store.data_mut().end_call();
     let Guest { log, scope, meter, .. } = store.data_mut();
     log.flush(scope, call);
+    if let Err(error) = &result {
+        trace(error, scope, call);
+    }
     result.map_err(|error| fault(&error, meter.denied(), limits))
 }
 
@@ -87,6 +92,7 @@ struct Calls {
     snapshot: Snapshot,
     query: Query<'static>,
     packed: Option<PackedCalls>,
+    upcast: Option<Upcast<'static>>,
 }
 
 /// The faster ones, of a guest that has them.
@@ -153,6 +159,15 @@ impl WasmValidator {
 }
 
 impl WasmValidator {
+    /// Folds events as they are, with as many calls as it takes that how they come, one by one or in a
+    /// batch, does not show in what a clock says.
+    fn fold_in_turn(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        if self.has_wasi() {
+            return events.iter().try_for_each(|event| self.fold(std::slice::from_ref(event)));
+        }
+        self.fold(events)
+    }
+
     fn fold(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
             if let Some(fast) = calls.packed {
@@ -169,16 +184,21 @@ impl WasmValidator {
                 }
             }
         };
-        let last = events.last();
-        let moment = Moment {
-            call: "apply",
-            seq: last.map_or(0, |event| event.seq.0),
-            ms: Some(last.map_or(0, |event| event.host_ms)),
-        };
-        self.call(moment, run, Ok)
+        self.call(moment_of("apply", events), run, Ok)
     }
 
-    /// Random numbers of a verdict and of a fold differ, so such a guest gets one call for each.
+    fn upcast_all(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+        let Some(upcast) = self.calls.upcast else { return Ok(vec![None; events.len()]) };
+        let run = |store: &mut Store<Guest>, _: &Calls| {
+            let upcast: Upcast<'_> = upcast;
+            let events: Vec<_> = events.iter().map(convert::event).collect();
+            Ok(upcast.call(store, (&events,))?.0)
+        };
+        let limits = Arc::clone(&self.runtime.limits);
+        let moment = moment_of("upcast", events);
+        self.call(moment, run, |answer| convert::upcast(answer, events, &limits))
+    }
+
     fn has_wasi(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.store.data().wasi.is_some())
     }
@@ -194,11 +214,20 @@ impl WasmValidator {
 
 impl Validator for WasmValidator {
     fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
-        if self.has_wasi() {
-            // How events come, one by one or in a batch, must not show in what the clock says.
-            return events.iter().try_for_each(|event| self.fold(std::slice::from_ref(event)));
+        if self.calls.upcast.is_none() {
+            return self.fold_in_turn(events);
         }
-        self.fold(events)
+        let newer = self.upcast(events)?;
+        self.fold_in_turn(&upcasted(events, &newer))
+    }
+
+    fn upcast(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+        if self.has_wasi() {
+            let one = |event| self.upcast_all(std::slice::from_ref(event));
+            let newer: Result<Vec<_>, _> = events.iter().map(one).collect();
+            return Ok(newer?.concat());
+        }
+        self.upcast_all(events)
     }
 
     fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault> {
@@ -226,14 +255,22 @@ impl Validator for WasmValidator {
         seq: Seq,
         host_ms: u64,
     ) -> Result<Option<Admission>, Fault> {
-        let Some(fast) = self.calls.packed.filter(|_| !self.has_wasi()) else { return Ok(None) };
-        let moment = Moment { call: "admit", seq: seq.0, ms: Some(host_ms) };
+        // What it folds at once it would fold as it stands, and not as it is today.
+        if self.calls.upcast.is_some() {
+            return Ok(None);
+        }
+        let Some(fast) = self.calls.packed else { return Ok(None) };
+        if self.has_wasi() {
+            // What it draws while it judges would change what it draws while it folds.
+            return Ok(None);
+        }
         let run = |store: &mut Store<Guest>, _: &Calls| {
             let admit: Admit<'_> = fast.admit;
             Ok(admit.call(store, (&packed::proposal(proposal, seq, host_ms),))?.0)
         };
         let limits = Arc::clone(&self.runtime.limits);
         let proposals = std::slice::from_ref(proposal);
+        let moment = Moment { call: "admit", seq: seq.0, ms: Some(host_ms) };
         let admission = self.call(moment, run, |answer| match answer {
             Ok(None) => Ok(Admission::Folded),
             Ok(Some(yes)) => {
@@ -321,8 +358,10 @@ fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
             admit: live.instance.get_typed_func(&mut *store, packed.admit)?,
         }),
     };
+    let upcast = exports.upcast.map(|upcast| live.instance.get_typed_func(&mut *store, upcast));
     Ok(Calls {
         packed,
+        upcast: upcast.transpose()?,
         apply: live.instance.get_typed_func(&mut *store, exports.apply)?,
         validate: live.instance.get_typed_func(&mut *store, exports.validate)?,
         snapshot: live.instance.get_typed_func(&mut *store, exports.snapshot)?,
@@ -333,6 +372,12 @@ fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
 fn no_room(runtime: &Runtime) -> StartError {
     let max = runtime.instances_max;
     StartError::NoRoom(format!("no room for one more validator; at most {max} may be alive"))
+}
+
+/// What a call about events is about: the last of them.
+fn moment_of(call: &'static str, events: &[BodyIn<'_>]) -> Moment {
+    let (seq, ms) = events.last().map_or((0, 0), |event| (event.seq.0, event.host_ms));
+    Moment { call, seq, ms: Some(ms) }
 }
 
 fn lost() -> Fault {

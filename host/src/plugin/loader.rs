@@ -63,6 +63,10 @@ impl Loader for WasmLoader {
     fn try_out(&self, rules: &dyn Rules, trial: &Trial) -> Vec<Check> {
         self_test::run(rules, trial, &self.runtime.limits)
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.runtime.memory_bytes()
+    }
 }
 
 /// Where a component keeps the contract's functions.
@@ -76,6 +80,8 @@ pub(super) struct Exports {
     pub(super) query: ComponentExportIndex,
     /// Only if it has the faster calls, too.
     pub(super) packed: Option<PackedExports>,
+    /// Only if it knows older events.
+    pub(super) upcast: Option<ComponentExportIndex>,
 }
 
 /// Where a component keeps the faster calls.
@@ -107,6 +113,10 @@ impl Rules for WasmRules {
 
     fn description(&self) -> &Description {
         &self.program.description
+    }
+
+    fn upcasts(&self) -> bool {
+        self.program.exports.upcast.is_some()
     }
 
     fn start(&self, start: Start<'_>) -> Result<Box<dyn Validator>, StartError> {

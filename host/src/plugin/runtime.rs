@@ -44,6 +44,8 @@ pub(super) struct Runtime {
     /// Most instances alive at a time; one with several memories counts as several.
     pub(super) instances_max: usize,
     alive: AtomicUsize,
+    /// Bytes of linear memory of all instances.
+    pub(super) memory: Arc<AtomicUsize>,
     _ticker: Ticker,
 }
 
@@ -63,10 +65,16 @@ impl Runtime {
             call_ticks: limits.call_ms_max.div_ceil(TICK_MS).saturating_add(1),
             instances_max: limits.instances_max.min(instances_by_maps()),
             alive: AtomicUsize::new(0),
+            memory: Arc::default(),
             limits,
             engine,
             _ticker: ticker,
         }))
+    }
+
+    /// Bytes of linear memory of all instances that are alive.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Reserves the places of one instance, one for each of its memories; nothing if too few are

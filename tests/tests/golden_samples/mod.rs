@@ -1,7 +1,9 @@
 //! One sample of every value that has a format.
 
+mod proofs;
 mod replies;
 mod requests;
+mod upgrades;
 
 pub(crate) use replies::replies;
 pub(crate) use requests::requests;

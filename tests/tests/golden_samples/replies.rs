@@ -115,5 +115,6 @@ fn later() -> Vec<(&'static str, Reply)> {
 
 /// All, in groups.
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
-    [plain(), later()].concat()
+    let more = [super::proofs::replies(), super::upgrades::replies()].concat();
+    [plain(), later(), more].concat()
 }

@@ -172,5 +172,6 @@ fn admission() -> Vec<(&'static str, Request)> {
 
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    [reads(), calls(), of_the_past(), joint(), whole_scopes(), admission()].concat()
+    let more = [admission(), super::proofs::requests(), super::upgrades::requests()].concat();
+    [reads(), calls(), of_the_past(), joint(), whole_scopes(), more].concat()
 }
