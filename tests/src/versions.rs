@@ -158,8 +158,8 @@ impl Validator for Instance {
         })
     }
 
-    fn fuel(&self) -> u64 {
-        self.manner.fuel
+    fn fuel(&mut self) -> Option<u64> {
+        Some(self.manner.fuel)
     }
 }
 
