@@ -2,7 +2,7 @@
 # Measures what new rules and many scopes cost on this machine, with the auction:
 #
 #   scripts/measure-upgrades.sh shadow [ROUNDS]   appends with and without a candidate beside the binding
-#   scripts/measure-upgrades.sh memory [MIB] [S]  S seconds of appends to 100,000 scopes under MIB of instance memory
+#   scripts/measure-upgrades.sh memory [MIB]      two appends to each of 100,000 scopes under MIB of instance memory
 #
 # Needs `make build guests`, jq. Each run has a store of its own, which is removed.
 set -euo pipefail
@@ -48,7 +48,8 @@ shadow)
     done ;;
 memory)
     start --instance-memory "${2:-1024}"
-    load 100000 64 "${3:-60}" &
+    cargo build -q --release -p atomic-store-client --example cold_scopes
+    target/release/examples/cold_scopes "$dir/store/run/atomic-store.sock" 100000 2 &
     client=$!
     peak=0
     while kill -0 "$client" 2>/dev/null; do

@@ -121,8 +121,9 @@ impl Live {
         for _ in 0..2 {
             if let Some(cold) = self.cold() {
                 // Asked once is enough until its loop has run, which sets the true turn again.
-                cold.last_turn.store(u64::MAX, Ordering::Relaxed);
-                cold.retire(shared);
+                if cold.last_turn.swap(u64::MAX, Ordering::Relaxed) != u64::MAX {
+                    cold.retire(shared);
+                }
             }
         }
     }

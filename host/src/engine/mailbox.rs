@@ -253,6 +253,10 @@ impl Work {
         if turn.retire && self.leave() {
             return;
         }
+        // Whoever was asked to leave during the turn, and could not, may be asked again.
+        if cell.last_turn.load(Ordering::Relaxed) == u64::MAX {
+            cell.last_turn.store(shared.next_turn(), Ordering::Relaxed);
+        }
         let mut mailbox = cell.mailbox();
         if mailbox.parked && mailbox.aside.is_empty() {
             mailbox.missed = true;
@@ -320,9 +324,12 @@ impl Work {
     /// Closes the mailbox and leaves the list of live scopes; false if mail has come.
     fn leave(&self) -> bool {
         let mut mailbox = self.cell.mailbox();
-        if !mailbox.letters.is_empty() || !mailbox.aside.is_empty() || mailbox.parked {
+        // Being asked to leave once more is no reason to stay: under pressure that never ends.
+        let mail = mailbox.letters.iter().any(|letter| !matches!(letter, Letter::Retire));
+        if mail || !mailbox.aside.is_empty() || mailbox.parked {
             return false;
         }
+        mailbox.letters.clear();
         mailbox.closed = true;
         drop(mailbox);
         self.shared.live.remove(&self.cell);
