@@ -59,14 +59,22 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::new(format!("{} is missing: make build", options.program.display())));
     }
     let start = Instant::now();
+    let mut failed = Vec::new();
     for letter in asked {
-        let results = Bench::new(options, letter, start)?.run()?;
-        report::store(&options.out, letter, &results)?;
+        let results = Bench::new(options, letter, start).and_then(Bench::run);
+        let stored = results.and_then(|results| report::store(&options.out, letter, &results));
+        if let Err(why) = stored {
+            eprintln!("section {letter} failed: {why}");
+            failed.push(format!("section {letter}: {why}"));
+        }
         report::render(&options.out)?;
-        eprintln!("section {letter} done, {:.0} s since the start", start.elapsed().as_secs_f64());
+        eprintln!("section {letter} ended, {:.0} s since the start", start.elapsed().as_secs_f64());
     }
     eprintln!("written: {}", options.out.join("benchmarks.md").display());
-    Ok(())
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(failed.join("; "))),
+    }
 }
 
 impl<'a> Bench<'a> {

@@ -115,9 +115,7 @@ fn disk(bench: &mut Bench<'_>, peer: Peer) -> Result<(), Failure> {
         peer => peer.name(),
     };
     let done = filled.done.max(1) as f64;
-    let loaded = bytes_in_use(server.dir()).saturating_sub(before) as f64 / done;
     bench.fact(case, "events", done);
-    bench.fact(case, "bytes per event, as it lies there", loaded);
     // An orderly end, a new start and another end: what a store does at these moments counts for it.
     server.end()?;
     if peer == Peer::Atomic {
