@@ -50,6 +50,7 @@ fn forge(memory: &Memory, name: &str, op: Op, by: (Digest, Seq), proposed: Optio
         change: None,
         rejection: None,
         proposed,
+        dropped: None,
         host_ms: 1_000_000,
         scope: Arc::new(row),
     };
