@@ -52,6 +52,7 @@ mod selection;
 mod shared;
 mod slots;
 mod stream;
+mod upgrade;
 mod upload;
 mod wire;
 
@@ -61,6 +62,7 @@ pub use error::ClientError;
 pub use judged::JudgedScope;
 pub use options::Options;
 pub use past::{StateAt, StateStream};
+pub use proof::{Against, Candidate};
 pub use rejections::{Journaled, RejectionStream};
 pub use retry::{Attempt, Decided, Pace, Retry, RetryError};
 pub use scopes::Restore;

@@ -415,6 +415,7 @@ fn goes_on(reply: &Reply) -> bool {
             Reply::Progress { .. }
                 | Reply::ProofProgress(_)
                 | Reply::Rejections(_)
+                | Reply::BundlePart(_)
                 | Reply::State { .. }
                 | Reply::Scanned { .. }
                 | Reply::Replaying { .. }

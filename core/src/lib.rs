@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod admission;
 mod append;
+pub mod bundle;
 pub mod chain;
 pub mod codec;
 mod condition;
@@ -17,6 +19,7 @@ pub mod frame;
 mod invalid;
 mod joint;
 mod limits;
+mod limits_checks;
 mod originator;
 mod outcome;
 mod page_token;
@@ -29,7 +32,11 @@ mod rule;
 mod scope;
 mod scope_info;
 mod seq;
+mod snapshots;
+mod status;
+mod upgrade;
 
+pub use admission::{Check, CheckResult, Grants, LoadOptions};
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
 pub use condition::{Condition, Conflict};
 pub use digest::{Digest, HexError};
@@ -41,8 +48,14 @@ pub use limits::Limits;
 pub use originator::{OriginatorVerdict, Question};
 pub use outcome::{Answer, Committed, Fault, FaultKind, Outcome, Overload, Place, Reason, Refusal};
 pub use page_token::{PagePlace, PageToken, PageTokenError};
-pub use proof::{LogicReport, ProofProgress, Unshown, UnshownWhat};
+pub use proof::{
+    BacktestReport, Divergence, LogicReport, ProofProgress, Said, Unshown, UnshownWhat,
+};
 pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};
+pub use snapshots::{DroppedSnapshot, Scrubbed, SnapshotInfo, SnapshotReply, SnapshotRequest};
+pub use upgrade::{
+    Gate, Ruled, Share, Trial, TrialDivergence, TrialReport, UpgradeReply, UpgradeRequest,
+};

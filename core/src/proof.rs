@@ -115,3 +115,93 @@ impl LogicReport {
         self.unshown.extend(other.unshown.into_iter().take(room));
     }
 }
+
+/// What other rules would have decided on a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BacktestReport {
+    /// Scopes gone through.
+    pub scopes: u64,
+    /// Events gone through.
+    pub events: u64,
+    /// Appends that were accepted, on which the candidate was asked.
+    pub accepted: u64,
+    /// Recorded rejections, timeouts and faults on which the candidate was asked.
+    pub rejections: u64,
+    /// It decides as was decided.
+    pub same: u64,
+    /// Of these: it rejects, too, but with another code.
+    pub other_reason: u64,
+    /// It accepts what was not accepted.
+    pub newly_accepted: u64,
+    /// It rejects what was accepted.
+    pub newly_rejected: u64,
+    /// It accepts what was accepted, but would store something else.
+    pub other_form: u64,
+    /// It does not answer.
+    pub faults: u64,
+    /// Appends that others decided than the validator it is held against.
+    pub by_others: u64,
+    /// Recorded rejections of which only the hash was kept.
+    pub without_payload: u64,
+    /// Appends behind faults of the candidate, after which a scope is given up.
+    pub given_up: u64,
+    /// Scopes in which something differs.
+    pub diverged: u64,
+    /// The first difference of each scope, at most 100.
+    pub divergences: Vec<Divergence>,
+}
+
+/// An append on which two rules differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The scope.
+    pub scope: ScopeName,
+    /// Its first event, or the one it would have been.
+    pub seq: Seq,
+    /// Its number in the journal of rejections, if it was not accepted.
+    pub rejection: Option<u64>,
+    /// What was decided.
+    pub then: Said,
+    /// What the candidate decides.
+    pub now: Said,
+}
+
+/// A decision in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// `accepted`, `rejected` or `fault`.
+    pub verdict: String,
+    /// The reasons, or what differs.
+    pub why: String,
+}
+
+impl BacktestReport {
+    /// Most entries of [`Self::divergences`].
+    pub const DIVERGENCES_MAX: usize = 100;
+
+    /// How often the candidate decides otherwise, or not at all.
+    #[must_use]
+    pub fn differences(&self) -> u64 {
+        self.newly_accepted + self.newly_rejected + self.other_form + self.faults
+    }
+
+    /// Adds what another part found.
+    pub fn add(&mut self, other: BacktestReport) {
+        self.scopes += other.scopes;
+        self.events += other.events;
+        self.accepted += other.accepted;
+        self.rejections += other.rejections;
+        self.same += other.same;
+        self.other_reason += other.other_reason;
+        self.newly_accepted += other.newly_accepted;
+        self.newly_rejected += other.newly_rejected;
+        self.other_form += other.other_form;
+        self.faults += other.faults;
+        self.by_others += other.by_others;
+        self.without_payload += other.without_payload;
+        self.given_up += other.given_up;
+        self.diverged += other.diverged;
+        let room = Self::DIVERGENCES_MAX.saturating_sub(self.divergences.len());
+        self.divergences.extend(other.divergences.into_iter().take(room));
+    }
+}

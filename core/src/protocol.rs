@@ -1,20 +1,25 @@
 //! The native protocol: what travels in the frames.
 //!
 //! A client numbers its calls; the server answers each with the same number, in any order. Most
-//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History` and `Verify` get several, the
-//! last of which is `Done` or an error; subscriptions go on until they are cancelled or cut off.
+//! calls get one reply. `Read`, `ReadOrder`, `ResumeReplay`, `History`, `Verify`, `VerifyLogic`,
+//! `Backtest` and `Bundle` get several, the last of which is the result, `Done` or an error;
+//! subscriptions go on until they are cancelled or cut off.
 //!
 //! Enums grow at the end only: the number of a variant is its meaning on the wire.
 
 use crate::{
-    Answer, Append, Binding, Digest, Filter, JointAnswer, JointAppend, Limits, LogicReport, Outcome,
+    Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
+    LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal,
+    Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
+    SnapshotReply, SnapshotRequest, UpgradeReply, UpgradeRequest, ValidatorRef,
 };
-use crate::{OriginatorVerdict, Position, ProofProgress, Proposal, Question, Rejection};
-use crate::{RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef};
 use serde::{Deserialize, Serialize};
 
+pub use crate::admission::Admitted;
+pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
+pub use crate::status::{StoreStatus, VerifyReport};
 
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,6 +296,63 @@ pub enum Request {
         /// As many of the last entries are wanted.
         last: u64,
     },
+    /// A part of a component for the next `Backtest` of this connection; parts as of `LoadValidator`.
+    /// It is checked and not loaded. Reply: `Done`, and `Validator` after the last.
+    OfferValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// True if these are the last.
+        last: bool,
+    },
+    /// Puts the appends and the recorded rejections of scopes before a validator, on the states that it
+    /// folds from the recorded events. Replies: `ProofProgress`, then `Backtested`.
+    Backtest {
+        /// A loaded validator; nothing for the one that was offered.
+        candidate: Option<ValidatorRef>,
+        /// Only what this validator decided; nothing for whatever was decided.
+        against: Option<ValidatorRef>,
+        /// Which scopes.
+        scopes: ScopePattern,
+        /// Only those whose names come after this one; empty for all.
+        after: String,
+        /// The candidate's configuration; nothing for the one in force at each event.
+        #[serde(with = "serde_bytes")]
+        config: Option<Vec<u8>>,
+    },
+    /// All that a verdict depended on, as one file; see [`crate::bundle`]. Replies: `BundlePart`, one
+    /// behind the other, then `Done`.
+    Bundle {
+        /// The scope.
+        scope: ScopeName,
+        /// Which verdict.
+        of: BundleOf,
+    },
+    /// A part of a component, as with `LoadValidator`, but with a say in how it is let in, and with a
+    /// report. Reply: `Done`, and `Admitted` after the last.
+    AdmitValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// With the last part: what is asked for.
+        last: Option<LoadOptions>,
+    },
+    /// What a validator was given when it was loaded. Reply: `Admitted`, without checks.
+    ShowAdmission {
+        /// Which.
+        validator: ValidatorRef,
+    },
+    /// What events of a scope are today, as its present rules say. Reply: `Upcast`.
+    Upcast {
+        /// The scope.
+        scope: ScopeName,
+        /// Which events, at most a page.
+        seqs: Vec<Seq>,
+    },
+    /// Changes rules while they are in use. Reply: `Upgrade`.
+    Upgrade(UpgradeRequest),
+    /// Takes or proves snapshots. Reply: `Snapshots`.
+    Snapshots(SnapshotRequest),
 }
 
 /// What a server may answer.
@@ -395,12 +457,25 @@ pub enum Reply {
         /// The chain's hash at it.
         hash: Digest,
     },
-    /// How far `VerifyLogic` is.
+    /// How far `VerifyLogic` or `Backtest` is.
     ProofProgress(ProofProgress),
     /// The end of `VerifyLogic`.
     Logic(Box<LogicReport>),
     /// To `LocateRejections`.
     RejectionsEnd(RejectionsEnd),
+    /// The end of `Backtest`.
+    Backtested(Box<BacktestReport>),
+    /// A part of a bundle.
+    BundlePart(serde_bytes::ByteBuf),
+    /// To `ShowAdmission` and to the last part of `AdmitValidator`.
+    Admitted(Box<Admitted>),
+    /// To `Upcast`: for each event what it is today, or nothing if it is as it was; as many as a page
+    /// holds. The rest must be asked for again.
+    Upcast(Vec<Option<Proposal>>),
+    /// To `Upgrade`.
+    Upgrade(UpgradeReply),
+    /// To `Snapshots`.
+    Snapshots(SnapshotReply),
 }
 
 /// What became of one batch of a what-if.
@@ -420,40 +495,6 @@ impl std::fmt::Display for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
-}
-
-/// What a verification found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyReport {
-    /// Scopes checked.
-    pub scopes: u64,
-    /// Events checked.
-    pub events: u64,
-    /// Bytes of the events checked.
-    pub bytes: u64,
-    /// What is wrong, at most 100 entries; nothing if the store is intact.
-    pub damage: Vec<String>,
-}
-
-/// About a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Its identity.
-    pub store: StoreId,
-    /// The version of the program.
-    pub version: String,
-    /// The last position.
-    pub position: Position,
-    /// Group commits since the store was made.
-    pub commits: u64,
-    /// Stored scopes.
-    pub scopes: u64,
-    /// Scopes whose loop is in memory.
-    pub live: u64,
-    /// Appends in flight.
-    pub in_flight: u64,
-    /// Why the store takes no appends, if so.
-    pub read_only: Option<String>,
 }
 
 /// Why a request was refused. The message says what to do.

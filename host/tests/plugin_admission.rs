@@ -5,7 +5,7 @@ mod guests;
 
 use atomic_store::plugin::WasmLoader;
 use atomic_store::validator::{AdmitError, Loader};
-use atomic_store_core::{Digest, Limits};
+use atomic_store_core::{Digest, FaultKind, Limits};
 use guests::{Events, guest, proposal, start};
 use std::io::Write as _;
 
@@ -27,10 +27,26 @@ fn a_core_module_with_the_contract_is_let_in_under_the_digest_of_its_own_bytes()
 }
 
 #[test]
+fn a_core_module_without_an_interface_gets_the_contract_by_the_names_of_its_exports() {
+    let module = guest().bare_module();
+    let rules = loader().load(&module).unwrap();
+    assert_eq!(rules.digest(), Digest::of(&module));
+    start(&*rules, Events::default()).unwrap().validate(&[proposal(b"x")], 1).unwrap();
+}
+
+#[test]
 fn a_core_module_without_the_contract_is_told_what_it_lacks() {
-    let error = refused(&guest().bare_module());
-    assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("component-type")));
-    assert!(error.to_string().contains("wasm-tools component embed"), "{error}");
+    let error = refused(&wat::parse_str("(module (func (export \"validate\")))").unwrap());
+    assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("rules@1.0.0#validate")));
+    for module in [guest().bare_module(), guest().module()] {
+        let at = module.windows(6).position(|bytes| bytes == b"#query").unwrap();
+        let mut module = module;
+        module[at + 1] = b'Q';
+        let error = refused(&module);
+        assert!(
+            matches!(&error, AdmitError::Contract(why) if why.ends_with("no function `query`"))
+        );
+    }
 }
 
 #[test]
@@ -67,15 +83,89 @@ fn every_foreign_import_is_named() {
     assert_eq!(refused(&greedy.module()), error);
 }
 
+/// The names of all functions of WASI preview 1, from the types that the guest below imports.
+const WASI: &str = include_str!("../src/plugin/no_wasi.wat");
+
+/// A guest that imports every function of WASI, and looks at some.
+fn wasip1() -> guests::Guest {
+    let imports: Vec<String> = WASI
+        .split("(func (export \"")
+        .skip(1)
+        .map(|function| {
+            let (name, rest) = function.split_once('"').unwrap();
+            let types = rest[..rest.find("\n").unwrap()].trim_start_matches(')').trim();
+            let end = types.find("(result i32)").map_or_else(
+                || types.find(')').unwrap() + 1, // (param i32) of proc_exit
+                |at| at + "(result i32)".len(),
+            );
+            let types = &types[..end];
+            format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} {types}))")
+        })
+        .collect();
+    assert_eq!(imports.len(), 46, "{imports:#?}");
+    guest().with("imports", &imports.join("\n"))
+}
+
 #[test]
-fn a_wasip1_module_is_told_that_wasi_is_the_trouble() {
-    let wasip1 = guest().with(
-        "imports",
-        "(import \"wasi_snapshot_preview1\" \"fd_write\"
-           (func (param i32 i32 i32 i32) (result i32)))",
+fn a_wasip1_module_gets_a_wasi_without_a_system_and_answers_the_same_in_every_instance() {
+    // A query answers with what the clock, the randomness, a write and the environment gave.
+    let curious = wasip1().with(
+        "query",
+        "(call $reset)
+         (i32.store (i32.const 2048) (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 2056)))
+         (drop (call $random_get (i32.const 2064) (i32.const 8)))
+         (i32.store (i32.const 2072)
+           (call $fd_write (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 512)))
+         (i32.store (i32.const 2080) (i32.const -1))
+         (i32.store (i32.const 2084) (i32.const -1))
+         (drop (call $environ_sizes_get (i32.const 2080) (i32.const 2084)))
+         (call $list (i32.const 0) (i32.const 2056) (i32.const 32))",
     );
-    let error = refused(&wasip1.module());
-    assert_eq!(error, AdmitError::Import("wasi_snapshot_preview1".to_owned()));
+    let rules = loader().load(&curious.bare_module()).unwrap();
+    assert_eq!(rules.digest(), Digest::of(&curious.bare_module()));
+    let ask = || {
+        let mut instance = start(&*rules, Events::default()).unwrap();
+        instance.validate(&[proposal(b"x")], 1).unwrap();
+        instance.query("what", b"").unwrap().unwrap()
+    };
+    let answer = ask();
+    assert_eq!(answer[..8], 1_u64.to_le_bytes());
+    assert_eq!(answer[8..16], [0x2a; 8]);
+    assert_eq!(answer[16..20], 8_u32.to_le_bytes(), "no file is open");
+    assert_eq!(answer[24..32], [0; 8], "there is no environment");
+    assert_eq!(ask(), answer);
+    // The interface of its own, if it brings one, makes no difference.
+    loader().load(&curious.module()).unwrap();
+}
+
+#[test]
+fn a_wasip1_module_that_ends_itself_traps() {
+    let ending = wasip1().with("query", "(call $proc_exit (i32.const 0)) (i32.const 0)");
+    let rules = loader().load(&ending.bare_module()).unwrap();
+    let mut instance = start(&*rules, Events::default()).unwrap();
+    let fault = instance.query("what", b"").unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Trap, "{}", fault.detail);
+}
+
+#[test]
+fn what_wasi_preview_1_does_not_have_is_named() {
+    let odd = guest().with(
+        "imports",
+        "(import \"wasi_snapshot_preview1\" \"fd_teleport\" (func (param i32)))
+         (import \"wasi_unstable\" \"fd_write\" (func (param i32)))
+         (import \"wasi_snapshot_preview1\" \"fd_write\"
+           (func (param i32 i32 i32 i32) (result i32)))
+         (import \"wasi_snapshot_preview1\" \"errno\" (global i32))",
+    );
+    let names = "wasi_unstable, wasi_snapshot_preview1, wasi_snapshot_preview1#fd_teleport";
+    assert_eq!(refused(&odd.bare_module()), AdmitError::Import(names.to_owned()));
+}
+
+#[test]
+fn a_function_of_wasi_of_another_type_is_refused() {
+    let wrong = guest().with("imports", "(import \"wasi_snapshot_preview1\" \"fd_write\" (func))");
+    let error = refused(&wrong.bare_module());
+    assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("fd_write")), "{error}");
 }
 
 #[test]
@@ -243,11 +333,12 @@ fn mutated_components_are_refused_or_work_within_their_limits() {
     writeln!(std::io::stderr(), "mutations: run again with SEED={seed}").unwrap();
     let limits = Limits { call_fuel_max: 1_000_000, call_ms_max: 200, ..Limits::default() };
     let loader = WasmLoader::new(limits).unwrap();
-    let originals = [guest().component(), guest().module()];
+    let originals =
+        [guest().component(), guest().module(), guest().bare_module(), wasip1().bare_module()];
     let mut random = Random(seed | 1);
     let (mut refusals, mut loaded) = (0, 0);
     for round in 0..1_500 {
-        let mut bytes = originals[round % 2].clone();
+        let mut bytes = originals[round % originals.len()].clone();
         for _ in 0..=random.below(4) {
             let at = random.below(bytes.len());
             match random.below(3) {

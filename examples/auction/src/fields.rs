@@ -4,18 +4,30 @@
 //! Invariant: an amount is a whole number of cents from the moment it is read. One that is not
 //! (three decimals, a sign, an exponent) is an error, never rounded.
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+
+/// The fields of a JSON object; nothing if the payload is anything else. An array is not taken for a
+/// list of fields, which serde would do and other languages would not.
+pub(crate) fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Option<T> {
+    if payload.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(payload).ok()
+}
 
 /// An amount of money in cents, from 0 to [`Cents::MAX`]. Written to JSON as `"95.50"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cents(u64);
 
-/// Who bids.
+/// Who bids: text, or a whole number that every language reads exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a>(pub(crate) Cow<'a, str>);
+
+/// 2^53 - 1: larger numbers are not exact in every language.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 impl Cents {
     /// 10 billion less a cent: far below 2^53 cents, up to which a JSON number is exact.
@@ -91,16 +103,15 @@ impl Visitor<'_> for CentsVisitor {
             .checked_mul(100)
             .map(Cents)
             .filter(|cents| *cents <= Cents::MAX)
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(whole), &self))
+            .ok_or_else(|| E::invalid_value(Unexpected::Unsigned(whole), &self))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Cents, E> {
-        Cents::from_number(number)
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(number), &self))
+        Cents::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Cents, E> {
-        Cents::parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        Cents::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
@@ -128,7 +139,18 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Name<'de>, E> {
+        if number > NUMBER_MAX {
+            return Err(E::invalid_value(Unexpected::Unsigned(number), &self));
+        }
         Ok(Name(Cow::Owned(number.to_string())))
+    }
+
+    // Many readers of JSON do not tell 7.0 from 7.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Name<'de>, E> {
+        if number.fract() != 0.0 || !(0.0..=NUMBER_MAX as f64).contains(&number) {
+            return Err(E::invalid_value(Unexpected::Float(number), &self));
+        }
+        self.visit_u64(number as u64)
     }
 }
 
@@ -206,6 +228,11 @@ mod tests {
             let payload = proposal("name", json);
             assert_eq!(payload.json::<Name<'_>>().expect("a name").0, expected);
         }
-        assert!(proposal("name", "null").json::<Name<'_>>().is_err());
+        for json in ["7.0", "7e0", "9007199254740991"] {
+            assert!(proposal("name", json).json::<Name<'_>>().is_ok(), "{json}");
+        }
+        for json in ["null", "7.5", "-7", "9007199254740992", "18446744073709551615", "1e400"] {
+            assert!(proposal("name", json).json::<Name<'_>>().is_err(), "{json}");
+        }
     }
 }

@@ -11,13 +11,20 @@
 //! The first accepted event that names an opening bid fixes it; later ones are not looked at. So
 //! append `open` first if bidders cannot be trusted with it. Without any, bids start at 0.
 //!
+//! A command, `outbid` with `{"bidder": "ann", "most": "120"}`, bids the least that is enough, if that
+//! is not more than the most: a `bid` is stored in its place.
+//!
 //! Configuration: `{"increment": "0.50"}` is the least by which a bid must beat the highest;
 //! without one, any amount above it will do. Query `highest`: the highest bid, or `null`.
+//!
+//! The same rules stand beside this folder in other languages. Each gives the same verdicts, byte for
+//! byte, to `examples/auction-cases.txt`; so no verdict here quotes what a JSON library says.
 
 mod fields;
 
 use atomic_store_guest::{
-    Event, KindInfo, Proposal, Rejection, Validator, Verdict, accept, reject, to_json,
+    Event, KindInfo, NewEvent, Proposal, Rejection, Validator, Verdict, accept, accept_instead,
+    log, reject, to_json,
 };
 use fields::{Cents, Name};
 use serde::{Deserialize, Serialize};
@@ -54,6 +61,26 @@ struct Open {
 }
 
 #[derive(Deserialize)]
+struct Outbid<'a> {
+    #[serde(borrow)]
+    bidder: Name<'a>,
+    most: Cents,
+}
+
+/// What a command stores: the fields in this order.
+#[derive(Serialize)]
+struct Placed<'a> {
+    bidder: &'a str,
+    amount: Cents,
+}
+
+/// What a refused bid should have been.
+#[derive(Serialize)]
+struct Least {
+    least: Cents,
+}
+
+#[derive(Deserialize)]
 struct Bid<'a> {
     #[serde(borrow)]
     bidder: Name<'a>,
@@ -76,6 +103,9 @@ impl Validator for Auction {
             KindInfo::new("bid").schema(format!(
                 r#"{{"type":"object","required":["bidder","amount"],"properties":{{"bidder":{{"type":["string","number"]}},"amount":{amount},"opening":{amount}}}}}"#
             )),
+            KindInfo::new("outbid").schema(format!(
+                r#"{{"type":"object","required":["bidder","most"],"properties":{{"bidder":{{"type":["string","number"]}},"most":{amount}}}}}"#
+            )),
             KindInfo::new("close"),
         ]
     }
@@ -88,12 +118,12 @@ impl Validator for Auction {
     fn apply(state: &mut State, event: &Event) {
         match event.kind.as_str() {
             "open" => {
-                if let Ok(Open { opening }) = event.json() {
+                if let Some(Open { opening }) = fields::read(&event.payload) {
                     state.opening.get_or_insert(opening);
                 }
             }
             "bid" => {
-                if let Ok(Bid { bidder, amount, opening }) = event.json() {
+                if let Some(Bid { bidder, amount, opening }) = fields::read(&event.payload) {
                     state.opening = state.opening.or(opening);
                     let bidder = bidder.0.into_owned();
                     state.highest = Some(Highest { amount, bidder, seq: event.seq });
@@ -110,14 +140,18 @@ impl Validator for Auction {
         }
         match proposal.kind.as_str() {
             "open" => {
-                let Open { .. } = proposal.json()?;
+                let Open { .. } = read(proposal, r#"{"opening": "95.00"}"#)?;
                 if state.opening.is_some() || state.highest.is_some() {
                     return Err(reject("already-open", "the opening bid is already fixed"));
                 }
                 Ok(accept())
             }
-            "bid" => judge(state, &proposal.json()?),
-            "close" => Ok(accept()),
+            "bid" => judge(state, &read(proposal, r#"{"bidder": "ann", "amount": "95.50"}"#)?),
+            "outbid" => outbid(state, &read(proposal, r#"{"bidder": "ann", "most": "120.00"}"#)?),
+            "close" => Ok(accept().reason(match &state.highest {
+                Some(highest) => format!("sold to {} for {}", highest.bidder, highest.amount),
+                None => "nobody bid".to_owned(),
+            })),
             _ => Err(proposal.unknown_kind()),
         }
     }
@@ -125,32 +159,67 @@ impl Validator for Auction {
     fn query(state: &State, name: &str, _args: &[u8]) -> Result<Vec<u8>, String> {
         match name {
             "highest" => Ok(to_json(&state.highest)?),
-            _ => Err(format!("the auction has no query {name:?}, but \"highest\"")),
+            _ => Err(format!("the auction has no query \"{name}\", but \"highest\"")),
         }
+    }
+}
+
+/// The payload, or a rejection that shows what it should be.
+fn read<'a, T: Deserialize<'a>>(proposal: &'a Proposal, example: &str) -> Result<T, Rejection> {
+    fields::read(&proposal.payload).ok_or_else(|| {
+        if let Err(malformed) = proposal.json::<T>() {
+            log::debug(malformed.to_string());
+        }
+        let kind = &proposal.kind;
+        let message = format!(
+            "the payload of \"{kind}\" is malformed; it is like {example}, with amounts from 0 to \
+             9999999999.99 and at most two decimals"
+        );
+        reject("malformed", message)
+    })
+}
+
+/// The least that a bid must be, in an auction that was opened with this.
+fn least(state: &State, opening: Option<Cents>) -> Cents {
+    match &state.highest {
+        Some(highest) => highest.amount.plus(state.increment).max(opening.unwrap_or_default()),
+        None => opening.unwrap_or_default(),
     }
 }
 
 fn judge(state: &State, bid: &Bid<'_>) -> Verdict {
-    let opening = state.opening.or(bid.opening).unwrap_or_default();
-    if bid.amount < opening {
-        return Err(below_opening(opening));
-    }
-    match &state.highest {
-        Some(highest) if bid.amount < highest.amount.plus(state.increment) => {
-            Err(too_low(highest, state.increment))
-        }
-        _ => Ok(accept()),
-    }
+    check(state, bid.amount, state.opening.or(bid.opening))?;
+    Ok(accept())
 }
 
-fn below_opening(opening: Cents) -> Rejection {
-    reject("below-opening", format!("the opening bid is {opening}"))
+fn outbid(state: &State, command: &Outbid<'_>) -> Verdict {
+    check(state, command.most, state.opening)?;
+    let least = least(state, state.opening);
+    let bid = NewEvent::json("bid", &Placed { bidder: &command.bidder.0, amount: least })?;
+    Ok(accept_instead([bid]).meta(to_json(&Placed { bidder: &command.bidder.0, amount: least })?))
+}
+
+/// Refuses an amount that is not enough.
+fn check(state: &State, amount: Cents, opening: Option<Cents>) -> Result<(), Rejection> {
+    let opening = opening.unwrap_or_default();
+    if amount < opening {
+        return Err(reject("below-opening", format!("the opening bid is {opening}")));
+    }
+    match &state.highest {
+        Some(highest) if amount < highest.amount.plus(state.increment) => {
+            Err(too_low(highest, state.increment))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn too_low(highest: &Highest, increment: Cents) -> Rejection {
     let least = highest.amount.plus(increment);
     let message = format!("the highest bid is {}; bid at least {least}", highest.amount);
-    reject("too-low", message).seqs([highest.seq])
+    match to_json(&Least { least }) {
+        Ok(data) => reject("too-low", message).seqs([highest.seq]).data(data),
+        Err(error) => error.into(),
+    }
 }
 
 atomic_store_guest::export!(Auction);

@@ -102,3 +102,23 @@ fn the_highest_bid_can_be_asked() {
     );
     assert!(auction.query("lowest", "").is_err());
 }
+
+#[test]
+fn a_command_bids_what_is_enough_up_to_the_most() {
+    let mut auction = auction();
+    auction.propose("open", json!({"opening": 10})).accepted();
+    auction.propose("outbid", json!({"bidder": "ann", "most": 9.99})).rejected("below-opening");
+    auction.propose("outbid", json!({"bidder": "ann", "most": 20})).accepted();
+    let reason = auction.propose("outbid", json!({"bidder": "bob", "most": 10}));
+    let data = reason.rejected("too-low").data.expect("what would be enough");
+    assert_eq!(data, br#"{"least":"10.01"}"#);
+    auction.propose("outbid", json!({"bidder": "bob", "most": 20})).accepted();
+    let stored = auction.events().last().expect("an event");
+    assert_eq!((stored.kind.as_str(), stored.seq), ("bid", 3));
+    assert_eq!(stored.payload, br#"{"bidder":"bob","amount":"10.01"}"#);
+}
+
+#[test]
+fn an_array_is_not_taken_for_the_fields_of_a_bid() {
+    auction().propose("bid", json!(["ann", 95, null])).rejected("malformed");
+}

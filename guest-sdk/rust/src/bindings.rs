@@ -20,3 +20,16 @@ wit_bindgen::generate!({
     export_macro_name: "export_component",
     additional_derives: [PartialEq, Eq],
 });
+
+/// What a component exports that knows older events.
+pub mod upcasts {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "upcasts",
+        with: {
+            "atomic-store:validator/types@1.0.0": super::atomic_store::validator::types,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_upcasting",
+    });
+}

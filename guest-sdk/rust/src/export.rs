@@ -2,11 +2,14 @@
 
 use crate::instance::{Instance, describe};
 use crate::memory::Call;
-use crate::{Acceptance, Description, Event, Proposal, Refusal, Validator};
+use crate::{Acceptance, Description, Event, NewEvent, Proposal, Refusal, Validator};
 use std::cell::RefCell;
 
 /// Exports a [`Validator`](crate::Validator) as the component's rules. Once in a crate, whose
 /// `crate-type` is `cdylib`.
+///
+/// `export!(Mine, upcasting)` also exports [`Validator::upcast`](crate::Validator::upcast), for rules that
+/// know older events.
 ///
 /// Built for anything but WebAssembly it only checks that the type fits.
 ///
@@ -26,6 +29,23 @@ use std::cell::RefCell;
 /// ```
 #[macro_export]
 macro_rules! export {
+    ($validator:ty, upcasting) => {
+        $crate::export!($validator);
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Upcasting;
+            impl $crate::__private::GuestUpcasting for Upcasting {
+                fn upcast(
+                    events: ::std::vec::Vec<$crate::Event>,
+                ) -> ::std::vec::Vec<::std::option::Option<$crate::NewEvent>> {
+                    $crate::__private::upcast::<$validator>(&events)
+                }
+            }
+            $crate::__private::export_upcasting!(
+                Upcasting with_types_in $crate::__private::upcasts
+            );
+        };
+    };
     ($validator:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -88,6 +108,13 @@ macro_rules! export {
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() -> $crate::Description = $crate::__private::Slot::<$validator>::describe;
     };
+}
+
+/// See the contract, `upcasting`.
+#[must_use]
+pub fn upcast<V: Validator>(events: &[Event]) -> Vec<Option<NewEvent>> {
+    let _call = Call::begin();
+    events.iter().map(V::upcast).collect()
 }
 
 /// Where the exported component keeps its one instance.

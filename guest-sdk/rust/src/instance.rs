@@ -4,6 +4,7 @@
 //! test harness both take it, so what a test has seen is what the store runs.
 
 use crate::packed::{self, Scratch};
+use crate::verdict::shorten;
 use crate::{Acceptance, Description, Event, NewEvent, Proposal, Refusal, Validator, snapshot};
 use std::borrow::Cow;
 
@@ -27,7 +28,8 @@ pub(crate) fn describe<V: Validator>() -> Description {
 impl<V: Validator> Instance<V> {
     /// A scope without events.
     pub(crate) fn init(scope: &str, config: Option<&[u8]>) -> Result<Self, String> {
-        let state = V::init(scope, parse_config::<V>(config)?)?;
+        let state =
+            parse_config::<V>(config).and_then(|config| V::init(scope, config)).map_err(shorten)?;
         let origin = snapshot::origin::<V>(scope, config);
         Ok(Instance { state, head: 0, origin, scratch: Scratch::new() })
     }
@@ -91,7 +93,7 @@ impl<V: Validator> Instance<V> {
             if index < last {
                 for event in admitted(proposal, &acceptance, head) {
                     head = event.seq;
-                    V::apply(state.to_mut(), &event);
+                    V::apply(state.to_mut(), &today::<V>(event));
                 }
             }
             acceptances.push(acceptance);
@@ -116,7 +118,7 @@ impl<V: Validator> Instance<V> {
 
     /// Asks the state.
     pub(crate) fn query(&self, name: &str, args: &[u8]) -> Result<Vec<u8>, String> {
-        V::query(&self.state, name, args)
+        V::query(&self.state, name, args).map_err(shorten)
     }
 
     /// The state.
@@ -132,6 +134,19 @@ pub(crate) fn admitted(proposal: Proposal, acceptance: &Acceptance, head: u64) -
         return vec![as_proposed(proposal, head + 1)];
     };
     (head + 1..).zip(events).map(|(seq, event)| instead(&proposal, event.clone(), seq)).collect()
+}
+
+/// An event as the rules know it today; the store asks the same before it folds.
+pub(crate) fn today<V: Validator>(event: Event) -> Event {
+    let Some(newer) = V::upcast(&event) else { return event };
+    Event {
+        kind: newer.kind,
+        content_type: newer.content_type,
+        payload: newer.payload,
+        keys: newer.keys,
+        metadata: newer.metadata,
+        ..event
+    }
 }
 
 fn as_proposed(proposal: Proposal, seq: u64) -> Event {

@@ -89,9 +89,13 @@ pub use verdict::{Rejection, Verdict, accept, accept_instead, reject};
 /// For [`export!`] only.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::bindings::upcasts::{
+        self, export_upcasting,
+        exports::atomic_store::validator::upcasting::Guest as GuestUpcasting,
+    };
     pub use crate::bindings::{
         self, export_component,
         exports::atomic_store::validator::{packed::Guest as GuestPacked, rules::Guest},
     };
-    pub use crate::export::Slot;
+    pub use crate::export::{Slot, upcast};
 }

@@ -131,7 +131,7 @@ mod tests {
         let key = Key { kind: "k\u{e4}y".to_owned(), id: String::new() };
         let pair = Pair { name: "n".to_owned(), value: "v".to_owned() };
         let (keys, metadata) = (vec![key; (seq % 3) as usize], vec![pair; (seq % 2) as usize]);
-        let caller_ms = (seq % 2 == 0).then_some(seq);
+        let caller_ms = seq.is_multiple_of(2).then_some(seq);
         Event { seq, kind, content_type, payload, keys, metadata, caller_ms, host_ms: seq + 7 }
     }
 

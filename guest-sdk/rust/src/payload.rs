@@ -84,7 +84,7 @@ impl Proposal {
     /// A rejection with the code `unknown-kind`, for the last arm of a `match` on the kind.
     #[must_use]
     pub fn unknown_kind(&self) -> Rejection {
-        reject("unknown-kind", format!("these rules know no event of kind {:?}", self.kind))
+        reject("unknown-kind", format!("these rules know no event of kind \"{}\"", self.kind))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The trait that a validator implements.
 
-use crate::{Event, KindInfo, Proposal, Verdict};
+use crate::{Event, KindInfo, NewEvent, Proposal, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -85,6 +85,17 @@ pub trait Validator: 'static {
     /// Folds an accepted event into the state. It cannot say no: the event has been accepted,
     /// perhaps by an earlier version of these rules, so ignore what you do not understand.
     fn apply(state: &mut Self::State, event: &Event);
+
+    /// What an older event is today; nothing if it is as it was. Number and times stay.
+    ///
+    /// The store asks only if the component is exported with `export!(Yours, upcasting)`. It then asks
+    /// before each [`apply`](Validator::apply), which so sees the newer forms only, and for readers.
+    /// [`history`](crate::history) shows events as they are stored.
+    #[must_use]
+    fn upcast(event: &Event) -> Option<NewEvent> {
+        let _ = event;
+        None
+    }
 
     /// Judges a proposal against everything before it, earlier members of its batch included.
     ///

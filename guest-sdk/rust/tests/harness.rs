@@ -188,3 +188,46 @@ fn the_stores_time_is_what_the_test_sets() {
     assert_eq!(clocked.events()[1].host_ms, 5);
     assert!(catch_unwind(AssertUnwindSafe(|| clocked.at(4).state().to_owned())).is_err());
 }
+
+/// Sums cents. An `euros` of version 1 is a hundred `cents` today.
+struct Cents;
+
+impl Validator for Cents {
+    const NAME: &'static str = "cents";
+    const VERSION: &'static str = "2.0.0";
+    type State = u64;
+    type Config = ();
+
+    fn init(_: &str, (): ()) -> Result<u64, String> {
+        Ok(0)
+    }
+
+    fn upcast(event: &Event) -> Option<NewEvent> {
+        let euros: u64 = if event.kind == "euros" { event.json().ok()? } else { return None };
+        NewEvent::json("cents", &(euros * 100)).ok()
+    }
+
+    fn apply(sum: &mut u64, event: &Event) {
+        assert_eq!(event.kind, "cents", "it sees the newer form only");
+        *sum += event.json::<u64>().unwrap_or(0);
+    }
+
+    fn validate(sum: &u64, proposal: &Proposal) -> Verdict {
+        if *sum > 500 {
+            return Err(reject("full", "more than 500 cents"));
+        }
+        let _: u64 = proposal.json()?;
+        Ok(accept())
+    }
+}
+
+#[test]
+fn older_events_are_folded_as_what_they_are_today_within_a_batch_too() {
+    let mut harness = testing::Harness::<Cents>::new();
+    harness.given([NewEvent::json("euros", &3).unwrap(), NewEvent::json("cents", &7).unwrap()]);
+    assert_eq!(*harness.state(), 307);
+    let euros = || testing::proposal("euros", b"2".to_vec());
+    harness.propose_all([euros(), euros()]).rejected_at(1, "full");
+    harness.propose_all([euros()]).accepted();
+    assert_eq!(*harness.state(), 507);
+}

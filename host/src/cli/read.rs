@@ -7,12 +7,14 @@ use super::output::{Out, note};
 use super::select::{FILTERS, FoundJson, Select, wrong_page};
 use super::text;
 use atomic_store_client::{Found, Selection};
-use atomic_store_core::PageToken;
+use atomic_store_core::{PageToken, SYSTEM_SCOPE};
 use clap::Args;
 use serde_json::json;
 
 /// Rows of a table, unless the caller asks for more: a table is laid out as a whole.
 const TABLE_ROWS: u64 = 1_000;
+/// Events that the store is asked about at a time, with --upcast.
+const AT_A_TIME: usize = 64;
 
 /// Read the stored events of a scope, or of all scopes in their common order
 #[derive(Debug, Args)]
@@ -35,6 +37,9 @@ pub(crate) struct Read {
     /// The last so many, in their order
     #[arg(long, value_name = "N", conflicts_with_all = ["limit", "backwards", "page", "replay"])]
     last: Option<u64>,
+    /// Show older events as what they are today, as the present validator of their scope says
+    #[arg(long)]
+    upcast: bool,
     /// Go on where a read with --limit stopped; all but --limit must be as it was
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["after", "through"])]
     page: Option<PageToken>,
@@ -49,6 +54,7 @@ Examples:
   atomic-store read library --key book:Emma --last 5
   atomic-store read library --after 100 --replay
   atomic-store read --all --kind bid --since-time 2026-11-22 --backwards --limit 20
+  atomic-store read auction/1 --upcast
   atomic-store read --all --json > backup.ndjson
 
 With --json, one event on each line. If --limit cut the read off, a token for the next page follows:
@@ -57,7 +63,8 @@ in JSON as a last line {{\"next\": TOKEN}}, else on standard error; there may be
 {FILTERS}
 
 Every event that is shown was checked against its own hash and number, and where nothing is left out,
-against the event before it; what does not fit is refused (exit code 65)."
+against the event before it; what does not fit is refused (exit code 65). With --upcast number, times and
+hash are still those of the stored event, and filters look at stored events."
     )
 }
 
@@ -88,15 +95,15 @@ async fn print(connection: &Connection, args: &Read, out: &mut Out) -> Result<()
     let (mut rows, mut last) = (Vec::new(), Vec::<Found>::new());
     while let Some(found) = stream.next().await {
         let found = found?;
-        if args.last.is_some() {
-            last.push(found);
-        } else {
-            one(args, &found, &mut rows, out)?;
+        last.push(found);
+        if args.last.is_none() && (!args.upcast || last.len() == AT_A_TIME) {
+            some(connection, args, std::mem::take(&mut last), &mut rows, out).await?;
         }
     }
-    for found in last.iter().rev() {
-        one(args, found, &mut rows, out)?;
+    if args.last.is_some() {
+        last.reverse();
     }
+    some(connection, args, last, &mut rows, out).await?;
     if !out.json() {
         let rows = std::mem::take(&mut rows);
         out.table(&args.select.header(), rows)?;
@@ -115,6 +122,42 @@ async fn print(connection: &Connection, args: &Read, out: &mut Out) -> Result<()
         }
         _ => Ok(()),
     }
+}
+
+/// Shows events that came one after the other.
+async fn some(
+    connection: &Connection,
+    args: &Read,
+    mut found: Vec<Found>,
+    rows: &mut Vec<Vec<String>>,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    if args.upcast {
+        for part in found.chunk_by_mut(|one, next| one.scope == next.scope) {
+            upcast(connection, part).await?;
+        }
+    }
+    found.iter().try_for_each(|found| one(args, found, rows, out))
+}
+
+/// Puts in the place of events of one scope what they are today. Number, times and hash stay.
+async fn upcast(connection: &Connection, found: &mut [Found]) -> Result<(), Failure> {
+    let Some(scope) = found.first().map(|one| one.scope.clone()) else { return Ok(()) };
+    if scope.as_str() == SYSTEM_SCOPE {
+        return Ok(());
+    }
+    let seqs: Vec<_> = found.iter().map(|one| one.event.seq).collect();
+    let newer = connection.client.upcast(&scope, &seqs).await?;
+    for (one, newer) in found.iter_mut().zip(newer) {
+        if let Some(newer) = newer {
+            one.event.kind = newer.kind;
+            one.event.content_type = newer.content_type;
+            one.event.payload = newer.payload;
+            one.event.keys = newer.keys;
+            one.event.metadata = newer.metadata;
+        }
+    }
+    Ok(())
 }
 
 fn one(

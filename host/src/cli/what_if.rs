@@ -76,7 +76,8 @@ pub(crate) async fn run(global: &Global, args: WhatIf, out: &mut Out) -> Result<
     shown.and(connection.close().await)
 }
 
-fn batches(bytes: &[u8]) -> Result<Vec<Vec<Proposal>>, Failure> {
+/// The appends in a file, one a line.
+pub(crate) fn batches(bytes: &[u8]) -> Result<Vec<Vec<Proposal>>, Failure> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Failure::usage(format!("the file is not UTF-8: {error}")))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -8,6 +8,8 @@
 //! commit nothing is written until a restart.
 
 mod admin;
+mod admit;
+mod beside;
 mod built_in;
 mod burst;
 mod committer;
@@ -30,12 +32,20 @@ mod rejected;
 mod repeats;
 mod reply;
 mod restore;
+mod ruled;
 mod scope_loop;
+mod scrub;
 mod select;
+mod shadow;
+mod shadow_desk;
 mod shared;
+mod snapshot;
 mod start;
 mod system;
 mod trial;
+mod trials;
+mod upcast;
+mod upgrade;
 mod verify;
 mod whole;
 
@@ -48,6 +58,7 @@ pub(crate) use mailbox::as_request_error;
 pub(crate) use past::Admitted;
 pub use past::History;
 pub use pool::Scheduler;
+pub use proof::{Against, Candidate, replay};
 pub use reply::{Asked, ReplyTo, State};
 pub use restore::Restore;
 pub use select::{Each, Found, Scan, SelectError, Selection, Taken};

@@ -17,6 +17,8 @@ pub(super) const FUNCTIONS: [&str; 7] =
 pub(super) const PACKED: &str = "atomic-store:validator/packed@1.0.0";
 /// The functions of it.
 pub(super) const PACKED_FUNCTIONS: [&str; 2] = ["apply", "admit"];
+/// What it may export, too: what older events are today.
+pub(super) const UPCASTING: &str = "atomic-store:validator/upcasting@1.0.0";
 /// What it may import: earlier events.
 pub(super) const HISTORY: &str = "atomic-store:validator/history@1.0.0";
 /// What it may import: log lines.
@@ -212,3 +214,5 @@ pub(super) type Query<'a> = TypedFunc<(&'a str, &'a [u8]), (Result<Vec<u8>, Stri
 pub(super) type ApplyPacked<'a> = TypedFunc<(&'a [u8],), ()>;
 /// `admit` of `packed`.
 pub(super) type Admit<'a> = TypedFunc<(&'a [u8],), (Result<Option<AcceptanceOut>, RefusalOut>,)>;
+/// `upcast` of `upcasting`.
+pub(super) type Upcast<'a> = TypedFunc<(&'a [EventIn<'a>],), (Vec<Option<NewEventOut>>,)>;

@@ -1,28 +1,36 @@
-//! Makes a component of a core module, so that `cargo build --target wasm32-unknown-unknown` is all
-//! that an author needs.
+//! Makes a component of a core module, so that a compiler is all that an author needs: no WIT tool, and
+//! no adapter for toolchains that build for WASI preview 1.
 //!
-//! A core module brings the interface it was built for in `component-type` sections. They are
+//! A core module may bring the interface it was built for in `component-type` sections. They are
 //! looked at for one byte only, the encoding of its texts; the interface that counts is this
-//! store's own contract. Reading a foreign one would mean to trust a parser that recurses without
+//! store's own contract, and a module without such a section gets it by the names of its exports. Reading a foreign one would mean to trust a parser that recurses without
 //! end on packages that depend on each other, which ends the process and not just the call.
 
-use super::bindings::{FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES};
+use super::bindings::{
+    FUNCTIONS, HISTORY, LOG, PACKAGE, PACKED, PACKED_FUNCTIONS, RULES, UPCASTING,
+};
 use super::log_lines::cut;
 use crate::validator::AdmitError;
 use std::borrow::Cow;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Encoding, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, as published.
-const CONTRACT: &str = include_str!("../../../wit/validator.wit");
+pub(super) const CONTRACT: &str = include_str!("../../../wit/validator.wit");
 /// The world that a validator is built for.
 const WORLD: &str = "validator";
 /// The world of one with the faster calls.
 const PACKED_WORLD: &str = "packed-validator";
+/// The world beside it of one that knows older events.
+const UPCASTS_WORLD: &str = "upcasts";
 /// Sections that say which interface a core module has begin with this.
 const METADATA: &str = "component-type";
 /// The part of such a section that holds the encoding of texts.
 const TEXT_ENCODING: &str = "wit-component-encoding";
+/// What toolchains for WASI preview 1 import.
+const WASI: &str = "wasi_snapshot_preview1";
+/// It without a system behind it; see no_wasi.wat.
+const NO_WASI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/no_wasi.wasm"));
 /// Bytes of a message that quotes the module.
 const MESSAGE_BYTES_MAX: usize = 2_048;
 
@@ -49,10 +57,12 @@ pub(super) fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, AdmitError> {
 struct Module<'a> {
     /// Its sections without the interface: number and content.
     sections: Vec<(u8, &'a [u8])>,
-    /// The encoding of its texts; nothing if it carries no interface.
-    encoding: Option<StringEncoding>,
+    /// The encoding of its texts.
+    encoding: StringEncoding,
     /// Where its imports come from, each once.
     imports: Vec<&'a str>,
+    /// What it imports of WASI.
+    wasi: Vec<&'a str>,
     /// Its exports.
     exports: Vec<&'a str>,
 }
@@ -65,9 +75,11 @@ impl<'a> Module<'a> {
             match &payload {
                 Payload::ImportSection(imports) => {
                     for import in imports.clone().into_imports() {
-                        let from = import?.module;
-                        if !module.imports.contains(&from) {
-                            module.imports.push(from);
+                        let import = import?;
+                        if import.module == WASI && matches!(import.ty, TypeRef::Func(_)) {
+                            module.wasi.push(import.name);
+                        } else if !module.imports.contains(&import.module) {
+                            module.imports.push(import.module);
                         }
                     }
                 }
@@ -77,7 +89,7 @@ impl<'a> Module<'a> {
                     }
                 }
                 Payload::CustomSection(custom) if custom.name().starts_with(METADATA) => {
-                    module.encoding = Some(text_encoding(custom.data()));
+                    module.encoding = text_encoding(custom.data());
                     continue;
                 }
                 _ => {}
@@ -91,16 +103,16 @@ impl<'a> Module<'a> {
 
     /// Names what is too much or missing, before wit-component would in other words.
     fn check(&self) -> Result<(), AdmitError> {
-        if self.encoding.is_none() {
-            return Err(AdmitError::Malformed(
-                "this core module does not say which interface it has: it carries no \
-                 `component-type` section. Build it with atomic-store-guest or wit-bindgen, or add \
-                 the section with `wasm-tools component embed wit --world validator`"
-                    .to_owned(),
-            ));
-        }
         let ours = |name: &str| name == HISTORY || name == LOG;
-        let foreign: Vec<&str> = self.imports.iter().copied().filter(|name| !ours(name)).collect();
+        let mut foreign: Vec<Cow<'_, str>> =
+            self.imports.iter().filter(|name| !ours(name)).map(|name| (*name).into()).collect();
+        if !self.wasi.is_empty() {
+            let known = Module::read(NO_WASI).map_err(|error| {
+                AdmitError::Malformed(format!("what stands in for WASI is damaged: {error}"))
+            })?;
+            let missing = self.wasi.iter().filter(|name| !known.exports.contains(name));
+            foreign.extend(missing.map(|name| format!("{WASI}#{name}").into()));
+        }
         if !foreign.is_empty() {
             return Err(AdmitError::Import(quote(&foreign.join(", "))));
         }
@@ -112,6 +124,12 @@ impl<'a> Module<'a> {
         {
             let why = format!("it exports {other}; this store has {RULES}. Build it against that");
             return Err(AdmitError::Contract(quote(&why)));
+        }
+        if found.is_empty() {
+            return Err(AdmitError::Malformed(format!(
+                "this core module exports nothing of {RULES}. Build it with one of the guest SDKs, or \
+                 give each function that name, a `#`, and its own name, as in `{prefix}validate`"
+            )));
         }
         if let Some(name) = FUNCTIONS.iter().find(|name| !found.contains(name)) {
             return Err(AdmitError::Contract(format!("{RULES} has no function `{name}`")));
@@ -139,10 +157,17 @@ impl<'a> Module<'a> {
             push_leb(&mut bytes, content.len());
             bytes.extend_from_slice(content);
         }
-        let encoding = self.encoding.unwrap_or_default();
         let world = if self.packed().is_empty() { WORLD } else { PACKED_WORLD };
-        let encoded = embed(&mut bytes, world, encoding).and_then(|()| {
+        let upcast = format!("{UPCASTING}#upcast");
+        let upcasts = self.exports.iter().any(|name| *name == upcast);
+        let encoded = embed(&mut bytes, world, self.encoding).and_then(|()| {
+            if upcasts {
+                embed(&mut bytes, UPCASTS_WORLD, self.encoding)?;
+            }
             let mut encoder = ComponentEncoder::default().validate(true).module(&bytes)?;
+            if !self.wasi.is_empty() {
+                encoder = encoder.adapter(WASI, NO_WASI)?;
+            }
             encoder.encode()
         });
         encoded.map_err(|error| {

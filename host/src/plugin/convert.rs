@@ -140,6 +140,30 @@ fn replacement(event: NewEventOut, proposal: &Proposal) -> Proposal {
     }
 }
 
+/// What a guest says older events are today.
+///
+/// # Errors
+/// [`Invalid`] names what breaks the contract.
+pub(super) fn upcast(
+    answer: Vec<Option<NewEventOut>>,
+    events: &[BodyIn<'_>],
+    limits: &Limits,
+) -> Result<Vec<Option<Proposal>>, Invalid> {
+    if answer.len() != events.len() {
+        let why =
+            format!("{} for {} events; there must be one for each", answer.len(), events.len());
+        return Err(Invalid::new("upcast events", why));
+    }
+    let each = answer.into_iter().zip(events).map(|(newer, event)| {
+        let Some(newer) = newer else { return Ok(None) };
+        let triggers = event.triggers.iter().map(|key| Key::new(key.kind, key.id)).collect();
+        let old = Proposal { triggers, caller_ms: event.caller_ms, ..Proposal::json("", "") };
+        let newer = replacement(newer, &old);
+        limits.check_proposal(&newer).map(|()| Some(newer))
+    });
+    each.collect()
+}
+
 /// A guest that replaces proposals may not blow an append up beyond what a client could send.
 fn check_total(
     accepted: &[Acceptance],

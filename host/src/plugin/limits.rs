@@ -5,8 +5,10 @@
 //! differ between two runs.
 
 use super::log_lines::cut;
-use atomic_store_core::{Fault, FaultKind, Limits};
+use atomic_store_core::{Fault, FaultKind, Limits, ScopeName};
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 /// Core instances inside one component. Python components have about 26.
@@ -19,6 +21,8 @@ const MEMORIES_MAX: usize = 8;
 const DETAIL_BYTES_MAX: usize = 1_024;
 /// Frames of the guest's stack that a fault names.
 const FRAMES_MAX: usize = 6;
+/// Frames that go to the host's log.
+const TRACE_MAX: usize = 64;
 
 /// Counts memory and tables of one instance. Growth beyond the cap fails inside the guest, which
 /// may live with that; the refusal is remembered to name the cause if it does not.
@@ -27,16 +31,19 @@ pub(super) struct Meter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     memory_bytes: usize,
+    /// What all instances have together.
+    all: Arc<AtomicUsize>,
     memories: usize,
     denied: Option<String>,
 }
 
 impl Meter {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, all: Arc<AtomicUsize>) -> Self {
         Meter {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
+            all,
             memories: 0,
             denied: None,
         }
@@ -58,6 +65,12 @@ impl Meter {
     }
 }
 
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.memory_bytes, Ordering::Relaxed);
+    }
+}
+
 impl ResourceLimiter for Meter {
     fn memory_growing(
         &mut self,
@@ -71,6 +84,8 @@ impl ResourceLimiter for Meter {
             self.denied = Some(format!("{total} bytes of memory, at most {max} are allowed"));
             return Ok(false);
         }
+        // A memory only grows, so this is what it grows by.
+        self.all.fetch_add(total.saturating_sub(self.memory_bytes), Ordering::Relaxed);
         self.memory_bytes = total;
         self.memories += usize::from(current == 0);
         Ok(true)
@@ -163,6 +178,17 @@ pub(super) fn fault(error: &wasmtime::Error, denied: Option<&str>, limits: &Limi
         },
     };
     Fault { kind, detail: detail(text, frames) }
+}
+
+/// Tells the host's log where the guest was, frame by frame, for whoever listens to it that closely.
+/// Names are the guest's own, so control characters in them are escaped.
+pub(super) fn trace(error: &wasmtime::Error, scope: &ScopeName, call: &'static str) {
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    for frame in frames.into_iter().flat_map(WasmBacktrace::frames).take(TRACE_MAX) {
+        let name = frame.func_name().unwrap_or("a function without a name").escape_debug();
+        let (function, offset) = (frame.func_index(), frame.func_offset().unwrap_or_default());
+        tracing::debug!(target: "guest", %scope, call, "at {name} (function {function}, +{offset:#x})");
+    }
 }
 
 /// A fault for an answer that breaks the contract.

@@ -16,6 +16,8 @@ const REPLAYS: usize = 64;
 const PASTS: usize = 4;
 /// Histories that hold an instance at the same time.
 const HISTORIES: usize = 64;
+/// Components on trial at the same time, each compiled and in memory.
+const TRIALS: usize = 4;
 /// Components on their way in at the same time, each up to the cap in memory.
 const UPLOADS: usize = 4;
 /// Scopes on their way in at the same time.
@@ -33,6 +35,7 @@ pub(crate) struct Hub {
     pub(crate) histories: Arc<Semaphore>,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) restores: Arc<Semaphore>,
+    pub(crate) trials: Arc<Semaphore>,
     pub(crate) replays: Arc<Semaphore>,
 }
 
@@ -48,6 +51,7 @@ impl Hub {
             histories: Arc::new(Semaphore::new(HISTORIES)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             restores: Arc::new(Semaphore::new(RESTORES)),
+            trials: Arc::new(Semaphore::new(TRIALS)),
             replays: Arc::new(Semaphore::new(REPLAYS)),
         })
     }

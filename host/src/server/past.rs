@@ -156,14 +156,19 @@ fn last_page(session: &Session, stream: &Streaming, reply: &Reply, permit: Owned
     }
 }
 
-fn push(session: &Session, stream: &Streaming, bytes: Vec<u8>, mut permit: OwnedSemaphorePermit) {
+pub(super) fn push(
+    session: &Session,
+    stream: &Streaming,
+    bytes: Vec<u8>,
+    mut permit: OwnedSemaphorePermit,
+) {
     let surplus = permit.num_permits().saturating_sub(bytes.len());
     drop(permit.split(surplus));
     let chunk = Chunk { bytes, from: 0, permit: Some(permit) };
     session.out.push_page(stream.cancelled(), chunk);
 }
 
-fn encode(buffer: Vec<u8>, call: u64, reply: &Reply) -> Result<Vec<u8>, RequestError> {
+pub(super) fn encode(buffer: Vec<u8>, call: u64, reply: &Reply) -> Result<Vec<u8>, RequestError> {
     let failed = |why| RequestError::Failed(format!("the answer cannot be encoded: {why}"));
     frame::put(buffer, &(call, reply)).map_err(failed)
 }

@@ -1,13 +1,20 @@
 //! Answers that go through history again. They use all cores, so that only few run at a time.
 
 use super::feed::{failed, lost};
-use super::hub::blocking;
+use super::hub::{Hub, blocking};
+use super::past::{encode, push};
 use super::session::{Session, Streaming};
-use atomic_store_core::protocol::Reply;
-use atomic_store_core::{ProofProgress, ScopeName};
+use crate::engine::{Against, Candidate};
+use atomic_store_core::protocol::{BundleOf, Reply, RequestError};
+use atomic_store_core::{ProofProgress, ScopeName, ValidatorRef};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+/// Bytes of a page that no part takes.
+const PART_SLACK: usize = 256;
 
 /// The least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -24,6 +31,92 @@ pub(super) async fn logic(
         report.map_or_else(|why| Reply::Error(failed(&why)), |found| Reply::Logic(Box::new(found)))
     })
     .await;
+}
+
+/// The component that was offered on a connection, until it is put on trial.
+#[derive(Default)]
+pub(super) struct Offered(Mutex<Option<(Candidate, OwnedSemaphorePermit)>>);
+
+impl Offered {
+    /// Checks a component and keeps it, in place of what was offered before.
+    pub(super) fn admit(&self, hub: &Hub, component: &[u8]) -> Result<Reply, RequestError> {
+        drop(self.take());
+        let permit = Arc::clone(&hub.trials).try_acquire_owned().map_err(|_| {
+            let why = "others put validators on trial; try again in a moment";
+            RequestError::Overloaded(why.to_owned())
+        })?;
+        let (info, candidate) = hub.engine.try_component(component)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((candidate, permit));
+        Ok(Reply::Validator { info, new: false, bindings: Vec::new() })
+    }
+
+    fn take(&self) -> Option<(Candidate, OwnedSemaphorePermit)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Puts history before a candidate: one that is loaded, else the one that was offered.
+pub(super) async fn backtest(
+    session: Arc<Session>,
+    stream: Streaming,
+    trial: Result<ValidatorRef, Arc<Offered>>,
+    against: Against,
+) {
+    run(session, stream, move |session, teller| {
+        let engine = session.engine();
+        let (candidate, _held) = match trial {
+            Ok(which) => (engine.candidate(&which), None),
+            Err(offered) => match offered.take() {
+                Some((candidate, permit)) => (Ok(candidate), Some(permit)),
+                None => {
+                    let why = "offer a component first, or name one that is loaded".to_owned();
+                    let field = "candidate".to_owned();
+                    (Err(RequestError::Invalid { field, why }), None)
+                }
+            },
+        };
+        let report = candidate.and_then(|it| engine.backtest(&it, &against, teller));
+        report.map_or_else(Reply::Error, |found| Reply::Backtested(Box::new(found)))
+    })
+    .await;
+}
+
+/// Makes a bundle and sends it part by part, each waiting for room.
+pub(super) async fn bundle(
+    session: Arc<Session>,
+    stream: Streaming,
+    scope: ScopeName,
+    of: BundleOf,
+) {
+    let hub = Arc::clone(&session.hub);
+    let made = tokio::select! {
+        _ = stream.stopped() => return,
+        made = blocking(&session.hub.pasts, move || hub.engine.bundle(&scope, of)) => made,
+    };
+    let bundle = match made.unwrap_or_else(|| Err(lost())) {
+        Ok(bundle) => bundle,
+        Err(why) => return stream.finish(&Reply::Error(why)),
+    };
+    let limits = session.limits();
+    let patience = Duration::from_millis(limits.slow_reader_ms_max);
+    // The rest of a page's room is for what goes around a part.
+    let part = limits.page_bytes_max.saturating_sub(PART_SLACK).max(PART_SLACK);
+    for part in bundle.chunks(part) {
+        let room = timeout(patience, session.out.room_for_page(limits)).await;
+        let Ok(Ok(permit)) = room else {
+            let why = "the bundle was cut off, as it was not read; ask again".to_owned();
+            return stream.finish(&Reply::Error(RequestError::Overloaded(why)));
+        };
+        if stream.must_end() {
+            return;
+        }
+        let reply = Reply::BundlePart(serde_bytes::ByteBuf::from(part));
+        match encode(Vec::new(), stream.call, &reply) {
+            Ok(bytes) => push(&session, &stream, bytes, permit),
+            Err(why) => return stream.finish(&Reply::Error(why)),
+        }
+    }
+    stream.finish(&Reply::Done);
 }
 
 /// What is told how far the work is, and says whether it goes on.

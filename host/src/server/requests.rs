@@ -3,13 +3,16 @@
 
 use super::feed::{Feed, failed, invalid, lost};
 use super::hub::blocking;
+use super::proofs::{self, Offered};
 use super::restores::{self, Part, Restores};
 use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
-use super::{past, proofs, rejections, skim, skim_batches, skim_reads};
-use crate::engine::{Burst, Engine, Selection};
-use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
-use atomic_store_core::{PagePlace, ScopeName};
+use super::{past, rejections, skim, skim_batches, skim_reads};
+use crate::engine::{Against, Burst, Engine, Selection};
+use atomic_store_core::protocol::{
+    Admitted, At, ClientFrame, Replay, Reply, Request, RequestError,
+};
+use atomic_store_core::{LoadOptions, PagePlace, ScopeName};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ pub(crate) struct Requests {
     /// Appends of one read wake their loops together.
     burst: Burst,
     upload: Upload,
+    offer: Upload,
+    offered: Arc<Offered>,
     restores: Restores,
     started: u64,
     /// As many were answered when last looked.
@@ -36,8 +41,17 @@ impl Requests {
     pub(crate) fn new(session: Arc<Session>) -> Self {
         let calls_max = session.limits().session_calls_max.max(1) as u64;
         let burst = session.engine().burst();
-        let (upload, restores) = (Upload::default(), Restores::default());
-        Requests { session, burst, upload, restores, started: 0, answered: 0, calls_max }
+        Requests {
+            session,
+            burst,
+            upload: Upload::default(),
+            offer: Upload::default(),
+            offered: Arc::default(),
+            restores: Restores::default(),
+            started: 0,
+            answered: 0,
+            calls_max,
+        }
     }
 
     /// How many calls were taken.
@@ -168,7 +182,20 @@ impl Requests {
                     Err(why) => stream.finish(&Reply::Error(why)),
                 }
             }
+            Request::Backtest { candidate, against, scopes, after, config } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                let against = Against { validator: against, scopes, after, config };
+                let trial = candidate.ok_or_else(|| Arc::clone(&self.offered));
+                let session = Arc::clone(&self.session);
+                tokio::spawn(proofs::backtest(session, stream, trial, against));
+            }
+            Request::Bundle { scope, of } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::bundle(Arc::clone(&self.session), stream, scope, of));
+            }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
+            Request::OfferValidator { part, last } => self.offer(call, &part, last),
+            Request::AdmitValidator { part, last } => self.admit(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {
                 let (restores, hub) = (self.restores.clone(), Arc::clone(&self.session.hub));
                 let part = Part { scope, records, last, from };
@@ -220,13 +247,32 @@ impl Requests {
     }
 
     fn load(&mut self, call: u64, part: &[u8], last: bool) {
+        self.upload(call, part, last, |engine, component| {
+            let loaded = engine.load_with(component, &LoadOptions::default())?;
+            let Admitted { info, new, bindings, .. } = loaded;
+            Ok(Reply::Validator { info, new, bindings })
+        });
+    }
+
+    fn admit(&mut self, call: u64, part: &[u8], last: Option<LoadOptions>) {
+        let (last, options) = (last.is_some(), last.unwrap_or_default());
+        self.upload(call, part, last, move |engine, component| {
+            engine
+                .load_with(component, &options)
+                .map(|admitted| Reply::Admitted(Box::new(admitted)))
+        });
+    }
+
+    /// Takes a part of a component; the whole is then worked on.
+    fn upload(
+        &mut self,
+        call: u64,
+        part: &[u8],
+        last: bool,
+        work: impl FnOnce(&Engine, &[u8]) -> Result<Reply, RequestError> + Send + 'static,
+    ) {
         match self.upload.part(&self.session.hub, part, last) {
-            Ok(Some(whole)) => self.task(call, move |engine| {
-                let (info, new) = engine.load(whole.bytes())?;
-                let bindings = engine.validators().1;
-                let bindings = bindings.into_iter().filter(|b| b.validator == info.digest);
-                Ok(Reply::Validator { new, bindings: bindings.collect(), info })
-            }),
+            Ok(Some(whole)) => self.task(call, move |engine| work(engine, whole.bytes())),
             Ok(None) => {
                 self.started += 1;
                 self.session.out.reply(call, &Reply::Done);
@@ -236,6 +282,20 @@ impl Requests {
                 self.session.out.reply(call, &Reply::Error(why));
             }
         }
+    }
+
+    /// Takes a part of a component that is put on trial.
+    fn offer(&mut self, call: u64, part: &[u8], last: bool) {
+        let reply = match self.offer.part(&self.session.hub, part, last) {
+            Ok(Some(whole)) => {
+                let (offered, hub) = (Arc::clone(&self.offered), Arc::clone(&self.session.hub));
+                return self.task(call, move |_| offered.admit(&hub, whole.bytes()));
+            }
+            Ok(None) => Reply::Done,
+            Err(why) => Reply::Error(why),
+        };
+        self.started += 1;
+        self.session.out.reply(call, &reply);
     }
 
     /// Answers a call with what some work gives that may block.
@@ -311,6 +371,9 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             let (info, bindings) = engine.validator(&validator)?;
             Ok(Reply::Validator { info, new: false, bindings })
         }
+        Request::ShowAdmission { validator } => {
+            engine.admission(&validator).map(|admitted| Reply::Admitted(Box::new(admitted)))
+        }
         Request::Bind { pattern, validator, config } => {
             engine.bind(pattern, &validator, config).map(Reply::Bound)
         }
@@ -324,12 +387,15 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             let page = engine.rejections(scope.as_ref(), after, limit);
             page.map(Reply::Rejections).map_err(|why| failed(&why))
         }
+        Request::Upcast { scope, seqs } => engine.upcast(&scope, &seqs).map(Reply::Upcast),
         Request::CountRejections { scope } => {
             Ok(Reply::RejectionCounts(engine.count_rejections(scope.as_ref())))
         }
         Request::LocateRejections { scope, last } => {
             Ok(Reply::RejectionsEnd(engine.rejections_end(scope.as_ref(), last)))
         }
+        Request::Upgrade(request) => engine.upgrade(request).map(Reply::Upgrade),
+        Request::Snapshots(request) => engine.snapshots(request).map(Reply::Snapshots),
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());

@@ -6,7 +6,7 @@
 //! their snapshots.
 
 use super::{Answer, checks};
-use crate::instance::{Instance, admitted, describe};
+use crate::instance::{self, Instance, admitted, describe};
 use crate::log::{self, Level};
 use crate::{Acceptance, Event, NewEvent, Proposal, Validator, history};
 use serde::Serialize;
@@ -195,9 +195,10 @@ impl<V: Validator> Harness<V> {
         let (folded, restored) = (&mut self.folded, &mut self.restored);
         // The log has the events before they are folded, as in the store on replay.
         self.events.extend(events.iter().cloned());
+        let today: Vec<Event> = events.into_iter().map(instance::today::<V>).collect();
         history::source::with(&mut self.events, || {
-            folded.apply(&events);
-            restored.apply(&events);
+            folded.apply(&today);
+            restored.apply(&today);
         });
         self.lines.extend(log::take());
     }

@@ -63,6 +63,21 @@ impl<'a> Instances<'a> {
         }
     }
 
+    /// What events are today, as a rule says.
+    pub(super) fn upcast(
+        &mut self,
+        rule: &Rule,
+        rules: &Arc<dyn Rules>,
+        before: Seq,
+        bodies: &[BodyIn<'_>],
+    ) -> Result<Vec<Option<Proposal>>, NotReady> {
+        let upcast = self.at(rule, rules, before).and_then(|folded| {
+            let newer = folded.instance.upcast(bodies);
+            newer.map_err(|fault| folded.named(fault))
+        });
+        upcast.inspect_err(|_| self.drop(rule))
+    }
+
     /// Folds the events of the append that a rule has just judged.
     pub(super) fn apply(&mut self, rule: &Rule, bodies: &[BodyIn<'_>]) -> Result<(), NotReady> {
         let Some((_, folded)) = self.kept.iter_mut().find(|(known, _)| known == rule) else {

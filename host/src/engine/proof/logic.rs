@@ -40,7 +40,7 @@ impl Engine {
         let which = match scope {
             None => Which::All(after.to_owned()),
             Some(scope) => match shared.log.scope(scope)? {
-                Some(row) => Which::One(Box::new(row)),
+                Some(row) => Which::These(vec![row]),
                 None => return Ok(report),
             },
         };

@@ -28,8 +28,8 @@ pub(super) enum Which {
     Pattern(ScopePattern, String),
     /// All whose names come after a name.
     All(String),
-    /// One.
-    One(Box<ScopeRow>),
+    /// These.
+    These(Vec<ScopeRow>),
 }
 
 /// What a job sees of the others.
@@ -51,19 +51,22 @@ impl Work {
     }
 }
 
+/// What is done with one scope.
+pub(super) type Job<'a, T> = dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync + 'a;
+
 /// Runs `job` on scopes, over all cores, and hands what it gives to `done` in the order of names, so
 /// that a report is the same each time. `progress` may end the work; what is done by then counts.
 pub(super) fn for_scopes<T: Send>(
     shared: &Shared,
     which: Which,
-    job: &(dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync),
+    job: &Job<T>,
     done: &mut dyn FnMut(T),
     progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
 ) -> Result<(), ReadError> {
     let work =
         Work { stop: AtomicBool::new(false), events: AtomicU64::new(0), done: AtomicU64::new(0) };
     let of_scopes = match &which {
-        Which::One(_) => 1,
+        Which::These(rows) => rows.len() as u64,
         _ => shared.log.scope_count(),
     };
     let list = Mutex::new(List::new(which));
@@ -116,7 +119,7 @@ fn run<T>(
     shared: &Shared,
     list: &Mutex<List>,
     work: &Work,
-    job: &(dyn Fn(&Arc<ScopeRow>, &Work) -> Result<T, ReadError> + Sync),
+    job: &Job<T>,
     results: &mpsc::SyncSender<Found<T>>,
 ) {
     while work.did(0).is_continue() {
@@ -173,7 +176,7 @@ impl List {
 
     fn fetch(&mut self, shared: &Shared, which: Which) -> Result<(), ReadError> {
         match which {
-            Which::One(row) => self.page.push_back(*row),
+            Which::These(rows) => self.page = rows.into(),
             Which::All(after) => {
                 self.page = shared.log.scopes("", &after, PAGE)?.into();
                 let last = self.page.back().map(|row| row.name.as_str().to_owned());

@@ -1,0 +1,3 @@
+module atomic-store.example/guest
+
+go 1.24

@@ -1,0 +1,38 @@
+"""Makes a component: ``python -m atomic_store_guest.build rules.py -o rules.wasm``.
+
+The module is imported once, now, and the component begins with what it then holds; so a thing that
+happens at import happens here, and not in the store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Builds; the exit code is that of componentize-py."""
+    parser = argparse.ArgumentParser(prog="python -m atomic_store_guest.build", description=__doc__)
+    parser.add_argument("module", type=Path, help="the file that says `Rules = export(..)`")
+    parser.add_argument("-o", "--output", type=Path, help="the component; rules.wasm beside it if not given")
+    arguments = parser.parse_args()
+    module: Path = arguments.module.resolve()
+    if not module.is_file():
+        parser.error(f"there is no {arguments.module}")
+    output = arguments.output or module.with_suffix(".wasm")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    package = Path(__file__).parent
+    try:
+        import componentize_py  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        parser.error("componentize-py is missing: pip install 'componentize-py==0.25.0'")
+    command = [sys.executable, "-c", "from componentize_py import script; script()"]
+    command += ["-d", str(package / "wit"), "-w", "validator", "componentize", "--stub-wasi"]
+    command += ["-p", str(module.parent), "-p", str(package.parent), "-o", str(output), module.stem]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

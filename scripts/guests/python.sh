@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Builds the rules in Python to target/guests/auction-python.wasm, and tests the SDK and them.
+#
+# Needs Python 3.11 or later with venv. The tool comes from PyPI, in the version of
+# scripts/guests/python.txt, into target/guest-tools/python. A second run with nothing changed takes a
+# moment.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/guests/common.sh
+
+readonly tools=target/guest-tools/python
+readonly wasm=target/guests/auction-python.wasm
+readonly sources=(scripts/guests/python.sh scripts/guests/python.txt guest-sdk/python
+    examples/auction-python)
+
+up_to_date "$wasm" "${sources[@]}" && exit 0
+python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    die "Python needs Python 3.11 or later with venv; Debian: apt-get install python3-venv"
+
+if ! cmp -s scripts/guests/python.txt "$tools/installed"; then
+    say "installing the tool for Python from PyPI"
+    rm -rf "$tools"
+    mkdir -p "$tools"
+    quietly python3 -m venv "$tools/venv"
+    quietly "$tools/venv/bin/pip" install --disable-pip-version-check --require-hashes \
+        --only-binary :all: -r scripts/guests/python.txt
+    cp scripts/guests/python.txt "$tools/installed"
+fi
+
+# No byte code, so that the sources stay clean.
+export PYTHONDONTWRITEBYTECODE=1
+run() {
+    PYTHONPATH=guest-sdk/python/src:$1 quietly "$tools/venv/bin/python" -m "${@:2}"
+}
+run guest-sdk/python/tests unittest discover -s guest-sdk/python/tests
+run guest-sdk/python/template unittest discover -s guest-sdk/python/template
+run examples/auction-python unittest discover -s examples/auction-python
+run . atomic_store_guest.build examples/auction-python/auction.py -o "$tools/auction.wasm"
+publish "$tools/auction.wasm" "$wasm" "${sources[@]}"
