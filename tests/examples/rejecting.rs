@@ -7,8 +7,8 @@
 use atomic_store::clock::SystemClock;
 use atomic_store::engine::{Drive, Engine, ReplyTo, State};
 use atomic_store::log::{
-    CommitError, Decision, EventLog, FjallLog, OpenOptions, ReadError, ScopeRow, Snapshot, Tag,
-    Topic, Unit,
+    CommitError, Decision, EventLog, FjallLog, KeptSnapshot, OpenOptions, ReadError, ScopeRow,
+    Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::{RequestError, StoreId};
@@ -80,6 +80,7 @@ impl EventLog for Forgetful {
         snapshot(
             scope: ScopeId, rule: &Digest, through: Seq
         ) -> Result<Option<Snapshot>, ReadError>;
+        snapshots(scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError>;
         module(digest: &Digest) -> Result<Option<Vec<u8>>, ReadError>;
         proposed(scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError>;
         close() -> Result<(), CommitError>;
