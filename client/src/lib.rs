@@ -52,6 +52,7 @@ mod selection;
 mod shared;
 mod slots;
 mod stream;
+mod upgrade;
 mod upload;
 mod wire;
 

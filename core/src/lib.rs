@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod admission;
 mod append;
 pub mod bundle;
 pub mod chain;
@@ -18,6 +19,7 @@ pub mod frame;
 mod invalid;
 mod joint;
 mod limits;
+mod limits_checks;
 mod originator;
 mod outcome;
 mod page_token;
@@ -30,7 +32,11 @@ mod rule;
 mod scope;
 mod scope_info;
 mod seq;
+mod snapshots;
+mod status;
+mod upgrade;
 
+pub use admission::{Check, CheckResult, Grants, LoadOptions};
 pub use append::{Append, AppendId, AppendIdError, ExpectedHead};
 pub use condition::{Condition, Conflict};
 pub use digest::{Digest, HexError};
@@ -49,3 +55,7 @@ pub use rejection::{Judge, Rejection, RejectionCount, RejectionsEnd};
 pub use rule::{Binding, Description, RuleInfo, ValidatorName, ValidatorRef};
 pub use scope::{NameError, SYSTEM_SCOPE, ScopeName, ScopePattern};
 pub use seq::{Position, ScopeId, Seq};
+pub use snapshots::{DroppedSnapshot, Scrubbed, SnapshotInfo, SnapshotReply, SnapshotRequest};
+pub use upgrade::{
+    Gate, Ruled, Share, Trial, TrialDivergence, TrialReport, UpgradeReply, UpgradeRequest,
+};

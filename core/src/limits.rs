@@ -4,9 +4,7 @@
 //! more than the value stand here too, so that host, client and tests refuse the same things with
 //! the same words.
 
-use crate::{
-    Append, Condition, Filter, Invalid, JointAppend, Key, Proposal, Reason, ScopeName, Seq,
-};
+use crate::{Append, Condition, Filter, Invalid, JointAppend, Key, Proposal, ScopeName, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The caps of one store. All are inclusive: the value itself is allowed, one more is refused.
@@ -95,6 +93,18 @@ pub struct Limits {
 
     /// Bytes of a component. A Python validator has 18 MB. Default 32 MiB.
     pub component_bytes_max: usize,
+    /// Milliseconds that compiling a component may take. A Python validator takes 4 seconds on two
+    /// cores. Default 60,000.
+    pub compile_ms_max: u64,
+    /// Bytes of memory that compiling a component may take, in a process of its own. Default 2,048 MiB.
+    pub compile_memory_bytes_max: u64,
+    /// Bytes of machine code that a component may compile to. Default 256 MiB.
+    pub code_bytes_max: usize,
+    /// Bytes of machine code that are kept on disk for the next start, of all components together; the
+    /// least recently used goes first. Default 1,024 MiB.
+    pub code_cache_bytes_max: u64,
+    /// Milliseconds after which the self-test of a component tries nothing more. Default 5,000.
+    pub self_test_ms_max: u64,
     /// Validators that may be loaded. Default 1,000.
     pub components_max: usize,
     /// Bindings at a time. Default 1,000.
@@ -132,10 +142,16 @@ pub struct Limits {
     /// Validator instances alive at a time. Three memory maps each, of the 65,530 that Linux grants
     /// by default. Default 10,000.
     pub instances_max: usize,
+    /// Bytes of linear memory of all instances; beyond it cold scopes leave. Default 1,024 MiB.
+    pub instance_bytes_max: usize,
+    /// Bytes of appends that wait for candidates; more are not compared. Default 16 MiB.
+    pub trial_bytes_max: usize,
     /// Bytes of a snapshot. Default 16 MiB.
     pub snapshot_bytes_max: usize,
     /// Events after which a scope's snapshot is renewed. Default 10,000.
     pub snapshot_events: u64,
+    /// Milliseconds from one scope's scrub of snapshots to the next; 0 for never. Default 60,000.
+    pub scrub_ms: u64,
     /// Entries of the journal of rejections kept of one scope, at least 1. Default 1,000.
     pub rejections_scope_max: usize,
     /// Entries of the journal of rejections kept in all, at least 1. Default 100,000.
@@ -146,8 +162,7 @@ pub struct Limits {
     pub rejections_bytes_max: usize,
     /// Milliseconds a decided append id is remembered. Default one day.
     pub append_id_ms: u64,
-    /// Free bytes on the disk below which appends are refused, so that the tree never meets a full
-    /// disk. Default 256 MiB.
+    /// Free bytes on the disk below which appends are refused. Default 256 MiB.
     pub disk_reserve_bytes: u64,
 }
 
@@ -200,6 +215,11 @@ impl Default for Limits {
             filter_max: 64,
             replay_keys_max: 10_000,
             component_bytes_max: 32 * MIB,
+            compile_ms_max: 60_000,
+            compile_memory_bytes_max: 2 * 1024 * 1024 * 1024,
+            code_bytes_max: 256 * MIB,
+            code_cache_bytes_max: 1024 * 1024 * 1024,
+            self_test_ms_max: 5_000,
             components_max: 1_000,
             bindings_max: 1_000,
             config_bytes_max: 4 * KIB,
@@ -221,8 +241,11 @@ impl Default for Limits {
             log_lines_max: 32,
             log_line_bytes_max: KIB,
             instances_max: 10_000,
+            instance_bytes_max: 1_024 * MIB,
+            trial_bytes_max: 16 * MIB,
             snapshot_bytes_max: 16 * MIB,
             snapshot_events: 10_000,
+            scrub_ms: 60_000,
             append_id_ms: 24 * 60 * 60 * 1_000,
             disk_reserve_bytes: 256 * 1024 * 1024,
         }
@@ -230,7 +253,7 @@ impl Default for Limits {
 }
 
 /// Refuses `found` units above the cap.
-fn cap(field: &str, unit: &str, found: usize, max: usize) -> Result<(), Invalid> {
+pub(crate) fn cap(field: &str, unit: &str, found: usize, max: usize) -> Result<(), Invalid> {
     if found > max {
         return Err(Invalid::new(field, format!("{found} {unit}, at most {max} are allowed")));
     }
@@ -410,91 +433,5 @@ impl Limits {
             cap(field, "bytes in an id", key.id.len(), self.key_bytes_max)?;
         }
         Ok(())
-    }
-
-    /// Checks the reasons of a refusal, which come from a guest.
-    ///
-    /// # Errors
-    /// [`Invalid`] names the first field that breaks a rule.
-    pub fn check_reasons(&self, reasons: &[Reason]) -> Result<(), Invalid> {
-        if reasons.is_empty() {
-            return Err(Invalid::new("reasons", "a refusal needs at least one reason"));
-        }
-        cap("reasons", "reasons", reasons.len(), self.reasons_max)?;
-        for reason in reasons {
-            cap("reason code", "bytes", reason.code.len(), self.reason_code_bytes_max)?;
-            self.check_message("reason message", &reason.message)?;
-            self.check_answer_data("reason data", reason.data.as_deref())?;
-            cap("reason seqs", "seqs", reason.seqs.len(), self.append_events_max)?;
-        }
-        Ok(())
-    }
-
-    /// Checks a sentence from a guest.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is too long.
-    pub fn check_message(&self, field: &str, text: &str) -> Result<(), Invalid> {
-        cap(field, "bytes", text.len(), self.reason_message_bytes_max)
-    }
-
-    /// Checks data from a guest to the caller.
-    ///
-    /// # Errors
-    /// [`Invalid`] if there is too much of it.
-    pub fn check_answer_data(&self, field: &str, data: Option<&[u8]>) -> Result<(), Invalid> {
-        cap(field, "bytes", data.map_or(0, <[u8]>::len), self.answer_data_bytes_max)
-    }
-
-    /// Checks a binding's configuration.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is too long.
-    pub fn check_config(&self, config: Option<&[u8]>) -> Result<(), Invalid> {
-        cap("config", "bytes", config.map_or(0, <[u8]>::len), self.config_bytes_max)
-    }
-
-    /// Checks one part of a scope that is restored.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it has too many records or bytes.
-    pub fn check_restore(&self, records: usize, bytes: usize) -> Result<(), Invalid> {
-        cap("records", "records", records, self.restore_records_max)?;
-        cap("records", "bytes in all", bytes, self.restore_bytes_max)
-    }
-
-    /// Checks the size of a component.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is empty or too large.
-    pub fn check_component(&self, bytes: usize) -> Result<(), Invalid> {
-        if bytes == 0 {
-            return Err(Invalid::new("component", "the file is empty"));
-        }
-        cap("component", "bytes", bytes, self.component_bytes_max)
-    }
-
-    /// Checks a query from outside.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is too large.
-    pub fn check_query(&self, name: &str, args: &[u8]) -> Result<(), Invalid> {
-        cap("query", "bytes", name.len() + args.len(), self.query_args_bytes_max)
-    }
-
-    /// Checks a query's answer, which comes from a guest.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is too large.
-    pub fn check_query_answer(&self, answer: &[u8]) -> Result<(), Invalid> {
-        cap("query answer", "bytes", answer.len(), self.query_answer_bytes_max)
-    }
-
-    /// Checks a snapshot, which comes from a guest.
-    ///
-    /// # Errors
-    /// [`Invalid`] if it is too large.
-    pub fn check_snapshot(&self, state: &[u8]) -> Result<(), Invalid> {
-        cap("snapshot", "bytes", state.len(), self.snapshot_bytes_max)
     }
 }

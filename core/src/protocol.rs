@@ -9,14 +9,17 @@
 
 use crate::{
     Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
-    LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal, Question,
-    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+    LoadOptions, LogicReport, OriginatorVerdict, Position, ProofProgress, Proposal, Question,
+    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
+    SnapshotReply, SnapshotRequest, UpgradeReply, UpgradeRequest, ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::admission::Admitted;
 pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
+pub use crate::status::{RequestError, Step, StoreId, StoreStatus, VerifyReport};
 
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +328,20 @@ pub enum Request {
         /// Which verdict.
         of: BundleOf,
     },
+    /// A part of a component, as with `LoadValidator`, but with a say in how it is let in, and with a
+    /// report. Reply: `Done`, and `Admitted` after the last.
+    AdmitValidator {
+        /// The next bytes.
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+        /// With the last part: what is asked for.
+        last: Option<LoadOptions>,
+    },
+    /// What a validator was given when it was loaded. Reply: `Admitted`, without checks.
+    ShowAdmission {
+        /// Which.
+        validator: ValidatorRef,
+    },
     /// What events of a scope are today, as its present rules say. Reply: `Upcast`.
     Upcast {
         /// The scope.
@@ -332,6 +349,10 @@ pub enum Request {
         /// Which events, at most a page.
         seqs: Vec<Seq>,
     },
+    /// Changes rules while they are in use. Reply: `Upgrade`.
+    Upgrade(UpgradeRequest),
+    /// Takes or proves snapshots. Reply: `Snapshots`.
+    Snapshots(SnapshotRequest),
 }
 
 /// What a server may answer.
@@ -446,92 +467,13 @@ pub enum Reply {
     Backtested(Box<BacktestReport>),
     /// A part of a bundle.
     BundlePart(serde_bytes::ByteBuf),
+    /// To `ShowAdmission` and to the last part of `AdmitValidator`.
+    Admitted(Box<Admitted>),
     /// To `Upcast`: for each event what it is today, or nothing if it is as it was; as many as a page
     /// holds. The rest must be asked for again.
     Upcast(Vec<Option<Proposal>>),
-}
-
-/// What became of one batch of a what-if.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The outcome it would have. Positions are 0: there is no place in the order of the store.
-    pub outcome: Outcome,
-    /// The state after it, if a question was asked: the validator's answer or its complaint.
-    pub state: Option<Result<serde_bytes::ByteBuf, String>>,
-}
-
-/// Identity of a store, random, made when its directory is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct StoreId(pub [u8; 16]);
-
-impl std::fmt::Display for StoreId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// What a verification found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyReport {
-    /// Scopes checked.
-    pub scopes: u64,
-    /// Events checked.
-    pub events: u64,
-    /// Bytes of the events checked.
-    pub bytes: u64,
-    /// What is wrong, at most 100 entries; nothing if the store is intact.
-    pub damage: Vec<String>,
-}
-
-/// About a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreStatus {
-    /// Its identity.
-    pub store: StoreId,
-    /// The version of the program.
-    pub version: String,
-    /// The last position.
-    pub position: Position,
-    /// Group commits since the store was made.
-    pub commits: u64,
-    /// Stored scopes.
-    pub scopes: u64,
-    /// Scopes whose loop is in memory.
-    pub live: u64,
-    /// Appends in flight.
-    pub in_flight: u64,
-    /// Why the store takes no appends, if so.
-    pub read_only: Option<String>,
-}
-
-/// Why a request was refused. The message says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// A rule or a cap is broken.
-    #[error("{field}: {why}")]
-    Invalid {
-        /// Which part of the request.
-        field: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// The component cannot be admitted.
-    #[error("the component was not loaded: {0}")]
-    NotAdmitted(String),
-    /// Something is full; try again later.
-    #[error("too much at once: {0}")]
-    Overloaded(String),
-    /// Damage was found on the way.
-    #[error("damaged: {0}")]
-    Damaged(String),
-    /// The storage, or the store as a whole, failed.
-    #[error("the store failed: {0}")]
-    Failed(String),
-    /// The session ends: the frame could not be understood, or the server is shutting down.
-    #[error("the session ends: {0}")]
-    Goodbye(String),
+    /// To `Upgrade`.
+    Upgrade(UpgradeReply),
+    /// To `Snapshots`.
+    Snapshots(SnapshotReply),
 }

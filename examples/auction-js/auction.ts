@@ -90,15 +90,15 @@ export const rules = component<State, { increment: number }>({
   },
 });
 
-const readOpen = (payload: Payload) => ({ opening: cents(fields(payload.json()).opening) });
+const readOpen = (payload: Payload) => ({ opening: cents(payload.fields().opening) });
 
 function readBid(payload: Payload) {
-  const { bidder, amount, opening } = fields(payload.json());
+  const { bidder, amount, opening } = payload.fields();
   return { bidder: name(bidder), amount: cents(amount), opening: optionalCents(opening) };
 }
 
 function readOutbid(payload: Payload) {
-  const { bidder, most } = fields(payload.json());
+  const { bidder, most } = payload.fields();
   return { bidder: name(bidder), most: cents(most) };
 }
 

@@ -125,16 +125,16 @@ class Auction(Validator):
 
 
 def read_open(payload: Payload) -> int:
-    return cents(fields(payload.json()).get("opening"))
+    return cents(payload.fields().get("opening"))
 
 
 def read_bid(payload: Payload) -> tuple[str, int, int | None]:
-    bid = fields(payload.json())
+    bid = payload.fields()
     return name(bid.get("bidder")), cents(bid.get("amount")), optional_cents(bid.get("opening"))
 
 
 def read_outbid(payload: Payload) -> tuple[str, int]:
-    command = fields(payload.json())
+    command = payload.fields()
     return name(command.get("bidder")), cents(command.get("most"))
 
 

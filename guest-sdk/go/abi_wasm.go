@@ -118,7 +118,7 @@ func slice[T any](from list) []T {
 }
 
 // Texts and payloads are copied: rules may keep them beyond the call.
-func text(from list) string  { return string(slice[byte](from)) }
+func text(from list) string    { return string(slice[byte](from)) }
 func bytesOf(from list) []byte { return append([]byte{}, slice[byte](from)...) }
 
 func out[T any](items []T) list {

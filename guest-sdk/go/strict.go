@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// encoding/json descends into itself for each level of nesting, and the sandbox's stack is small: input
+// that is nested deeper than this would end the call.
+const depthMax = 128
+
 // encoding/json takes the field `Amount` for `amount`, and writes U+FFFD in place of half a surrogate
 // pair. Other languages do not, and rules should not depend on it.
 
@@ -40,6 +44,9 @@ var errSurrogate = errors.New("it has half a surrogate pair")
 // strict checks the escapes of all texts, and takes away the fields of the outermost object whose names
 // differ from a wanted one in case only. A field that is there twice is an error.
 func strict(data []byte, names map[string]string) ([]byte, error) {
+	if !shallow(data) {
+		return nil, errors.New("it is nested too deep")
+	}
 	if !json.Valid(data) {
 		return nil, errors.New("it is not JSON")
 	}
@@ -87,6 +94,27 @@ func strict(data []byte, names map[string]string) ([]byte, error) {
 		out = append(append(append(out, quoted...), ':'), value...)
 	}
 	return append(out, '}'), nil
+}
+
+// shallow is true if no list or object is nested deeper than the most. The data may be no JSON at all.
+func shallow(data []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch b := data[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '[' || b == '{':
+			if depth++; depth > depthMax {
+				return false
+			}
+		case b == ']' || b == '}':
+			depth--
+		}
+	}
+	return true
 }
 
 // pairedSurrogates is true if each \ud8.. is followed by a \udc.., and no \udc.. stands alone. The data

@@ -80,6 +80,8 @@ export declare class Payload {
   readonly payload: Uint8Array;
   /** As JSON. Throws `Malformed`, which becomes a rejection with the code `malformed`. */
   json(): unknown;
+  /** The fields of a JSON object. Throws `Malformed` if it is anything else. */
+  fields(): Record<string, unknown>;
   /** As JSON; `undefined` if it is none. */
   tryJson(): unknown;
   /** As text. Throws `Malformed` if it is not UTF-8. */

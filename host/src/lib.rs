@@ -7,6 +7,8 @@ pub mod exchange;
 pub mod log;
 pub mod plugin;
 pub mod replay;
+pub mod self_test;
 pub mod server;
+pub mod signing;
 pub mod store;
 pub mod validator;

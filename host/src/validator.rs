@@ -1,7 +1,9 @@
 //! What the engine sees of a validator: three traits, and nothing of the machinery behind them.
 
 use atomic_store_core::record::{BodyIn, KeyIn};
-use atomic_store_core::{Description, Digest, Fault, Proposal, Refusal, ScopeName, Seq};
+use atomic_store_core::{
+    Check, Description, Digest, Event, Fault, Grants, Proposal, Refusal, ScopeName, Seq,
+};
 use std::sync::Arc;
 
 /// Turns bytes into rules.
@@ -11,6 +13,47 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// [`AdmitError`] says what is wrong with it and what to do.
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError>;
+    /// Bytes of memory of all instances that are alive; 0 where there is no such measure.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// The same for a component that was given more than the contract.
+    ///
+    /// # Errors
+    /// As [`Loader::load`], and if this loader cannot give that.
+    fn load_granted(&self, bytes: &[u8], grants: &Grants) -> Result<Arc<dyn Rules>, AdmitError> {
+        match grants.wasi {
+            false => self.load(bytes),
+            true => Err(AdmitError::Contract("this loader has no WASI to give".to_owned())),
+        }
+    }
+
+    /// Tries an admitted component out; see [`crate::self_test`]. Nothing by default: what is not a
+    /// guest is not under suspicion.
+    fn try_out(&self, _rules: &dyn Rules, _trial: &Trial) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+/// What a component is tried out with.
+#[derive(Clone, Debug, Default)]
+pub struct Trial {
+    /// The configuration for generated events.
+    pub config: Option<Vec<u8>>,
+    /// Events of the log, scope by scope.
+    pub recorded: Vec<Recorded>,
+}
+
+/// The first events of a scope.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The scope.
+    pub scope: ScopeName,
+    /// The configuration of its binding.
+    pub config: Option<Vec<u8>>,
+    /// Events from the first.
+    pub events: Vec<Event>,
 }
 
 /// Why a component was not admitted. The messages are for its author.
@@ -23,8 +66,14 @@ pub enum AdmitError {
     /// Not a component, nor a core module that can be made one.
     #[error("{0}")]
     Malformed(String),
+    /// Compiling it took too much, or could not be tried. Another time it may work.
+    #[error("it could not be compiled: {0}")]
+    Compile(String),
     /// It needs something that validators do not get.
-    #[error("it imports {0}; a validator may import nothing but the contract's history and log")]
+    #[error(
+        "it imports {0}; a validator may import nothing but the contract's history and log, and WASI if it is loaded with \
+             --wasi"
+    )]
     Import(String),
     /// It does not export the contract.
     #[error("it does not fit the contract atomic-store:validator@1.0.0: {0}")]
@@ -127,6 +176,11 @@ pub trait Validator: Send {
     /// # Errors
     /// [`Fault`]: the guest did not answer, or broke the contract.
     fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault>;
+    /// What the last call took, in units that do not depend on the machine; nothing if that is not
+    /// counted.
+    fn fuel(&mut self) -> Option<u64> {
+        None
+    }
 }
 
 /// A validator's answer. Within the limits: whoever makes one has checked it.

@@ -75,6 +75,7 @@ fn stage(log: &dyn EventLog, from: &ScopeRow, records: &[Vec<u8>], part: usize) 
             index: Vec::new(),
             decision: None,
             snapshot: None,
+            dropped: None,
             module: None,
             change: Some(Box::new(Change::Stage)),
             rejection: None,

@@ -39,3 +39,25 @@ publish() {
     fingerprint "$@" >"target/guest-tools/$(basename "$output").built"
     say "$output, $(wc -c <"$output") bytes"
 }
+
+# pip_tool NAME: the packages of scripts/guests/NAME.txt from PyPI, in target/guest-tools/NAME/venv.
+pip_tool() {
+    local requirements=scripts/guests/$1.txt into=target/guest-tools/$1
+    cmp -s "$requirements" "$into/installed" && return
+    python3 -c 'import venv' 2>/dev/null ||
+        die "$1 comes from PyPI; that needs Python 3 with venv; Debian: apt-get install python3-venv"
+    say "installing the tool for $1 from PyPI"
+    rm -rf "${into:?}/venv"
+    mkdir -p "$into"
+    quietly python3 -m venv "$into/venv"
+    quietly "$into/venv/bin/pip" install --disable-pip-version-check --require-hashes \
+        --only-binary :all: -r "$requirements"
+    cp "$requirements" "$into/installed"
+}
+
+# The compiler for C, C++ and Zig. It keeps what it has compiled beside itself.
+zig() {
+    ZIG_GLOBAL_CACHE_DIR=$PWD/target/guest-tools/zig/cache \
+        ZIG_LOCAL_CACHE_DIR=$PWD/target/guest-tools/zig/cache \
+        target/guest-tools/zig/venv/bin/python -m ziglang "$@"
+}

@@ -2,6 +2,7 @@
 //! auction in `target/guests`.
 //!
 //!     cargo run --release -p atomic-store-tests --example guest_costs
+//!     cargo run --release -p atomic-store-tests --example guest_costs auction-js
 //!
 //! Times are of this process on its cores, so neighbours on the machine count little.
 #![allow(
@@ -61,10 +62,12 @@ fn main() {
 /// Every auction that was built.
 fn components() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/guests");
-    let entries = std::fs::read_dir(&folder).expect("make guests guests-all");
+    let entries = std::fs::read_dir(&folder).expect("make guests-all");
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
     let auction = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("auction") && name.ends_with(".wasm")
+        let stem = name.strip_suffix(".wasm").unwrap_or_default();
+        stem.starts_with("auction") && (wanted.is_empty() || wanted.iter().any(|w| w == stem))
     };
     entries.map(|entry| entry.unwrap().path()).filter(auction).collect()
 }

@@ -14,6 +14,7 @@ mod probe;
 mod process;
 mod rng;
 mod scripted;
+mod versions;
 mod wat_rules;
 
 pub use caller::{Caller, append_to, scope};
@@ -28,4 +29,5 @@ pub use probe::Probe;
 pub use process::{Server, guest, program};
 pub use rng::Rng;
 pub use scripted::{Op, SCRIPTED, ScriptedLoader, State as ScriptedState};
+pub use versions::{Versions, VersionsLoader, VersionsStore};
 pub use wat_rules::wat_rules;

@@ -18,9 +18,14 @@ const RUST_FILE: &str = "auction";
 /// Appends that are made up for each language.
 const MADE_UP: u64 = 400;
 
+/// Those of a store, but for the wall clock: on a busy machine it would end what fuel allows.
+fn limits() -> Limits {
+    Limits { call_ms_max: 60_000, ..Limits::default() }
+}
+
 fn loader() -> &'static WasmLoader {
     static LOADER: OnceLock<WasmLoader> = OnceLock::new();
-    LOADER.get_or_init(|| WasmLoader::new(Limits::default()).unwrap())
+    LOADER.get_or_init(|| WasmLoader::new(limits()).unwrap())
 }
 
 /// The rules in `target/guests/<file>.wasm`. What was not built fails the test: a language that is
@@ -153,6 +158,56 @@ fn made_up(rng: &mut Rng, n: u64) -> Proposal {
     Proposal::json(kind, payload)
 }
 
+/// Payloads that are as large as they may be and made to be hard to read. Some are good bids with more
+/// fields than the rules look at; whether those are read is the language's business.
+fn hard_payloads() -> Vec<(&'static str, Vec<u8>)> {
+    let size = Limits::default().payload_bytes_max - 64;
+    let fill = |part: &str| part.repeat(size / part.len());
+    let with = |more: &str| format!(r#"{{"bidder":"a","amount":1,"more":{more}}}"#).into_bytes();
+    let half = |part: &str| part.repeat(size / part.len() / 2);
+    vec![
+        ("brackets", fill("[").into()),
+        ("braces", fill(r#"{"":"#).into()),
+        ("closed brackets", fill("[]").into()),
+        ("nested brackets", with(&(half("[") + &half("]")))),
+        ("hills", with(&fill(&("[".repeat(200) + &"]".repeat(199))))),
+        ("escaped quotes", with(&format!("\"{}\"", fill("\\\"")))),
+        ("quotes without end", with(&format!("{}\"{}", "[".repeat(200), fill("\\\"")))),
+        ("backslashes", with(&format!("{}\"{}", "[".repeat(200), fill("\\")))),
+        ("strings with brackets", fill(r#""[["#).into()),
+        ("half characters", with(&format!("\"{}\"", fill("\\ud800")))),
+        ("wide characters", with(&format!("\"{}\"", fill("\u{1f600}")))),
+        ("digits", with(&fill("9"))),
+        ("a deep number", with(&format!("1{}", fill("e1")))),
+        ("no text", vec![0xff; size]),
+        ("a long name", format!(r#"{{"bidder":"{}","amount":1}}"#, fill("x")).into()),
+    ]
+}
+
+/// None of them is a fault: a client cannot make the rules fail.
+fn hard_payloads_get_a_verdict(file: &str, rules: &Arc<dyn Rules>) {
+    for (what, payload) in hard_payloads() {
+        let mut played = Played::start(rules, "auction/1", None).ok().unwrap();
+        let verdict = played.validate(&[Proposal::json("bid", payload)]);
+        assert!(verdict.is_ok(), "{file}: {what}: {verdict:?}");
+    }
+}
+
+#[test]
+fn the_sdks_carry_the_contract_as_it_is() {
+    let root = table_file().parent().unwrap().parent().unwrap().to_path_buf();
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    for copy in ["js/wit", "python/src/atomic_store_guest/wit"] {
+        let copy = format!("guest-sdk/{copy}/validator.wit");
+        assert!(read(&copy) == read("wit/validator.wit"), "cp wit/validator.wit {copy}");
+    }
+}
+
+#[test]
+fn rust_gives_a_verdict_on_hard_payloads() {
+    hard_payloads_get_a_verdict(RUST_FILE, &rust());
+}
+
 #[test]
 fn rust_gives_the_answers_of_the_table() {
     if std::env::var("CASES").is_ok_and(|value| value == "write") {
@@ -179,7 +234,7 @@ fn the_made_up_appends_are_worth_making() {
     assert!(accepted > 40 && codes.len() >= 4, "{shown}");
 }
 
-/// Two tests for each language that is built to `target/guests/auction-<name>.wasm`.
+/// Three tests for each language that is built to `target/guests/auction-<name>.wasm`.
 macro_rules! languages {
     ($($language:ident: $file:literal,)*) => {$(
         mod $language {
@@ -197,6 +252,11 @@ macro_rules! languages {
             }
 
             #[test]
+            fn hard_payloads_get_a_verdict() {
+                super::hard_payloads_get_a_verdict($file, rules());
+            }
+
+            #[test]
             fn answers_made_up_appends_as_rust_does() {
                 answers_as_rust_does($file, rules());
             }
@@ -206,6 +266,7 @@ macro_rules! languages {
 
 languages! {
     c: "auction-c",
+    cpp: "auction-cpp",
     zig: "auction-zig",
     go: "auction-go",
     javascript: "auction-js",

@@ -20,8 +20,13 @@ const READING: &str = "tests/tests/read_refusals.rs";
 const RESUME: &str = "tests/tests/net_resume.rs";
 const PLUGIN: &str = "host/tests/plugin_limits.rs";
 const HOSTILE: &str = "host/tests/plugin_hostile.rs";
+const COMPILE: &str = "host/tests/plugin_compile.rs";
 const CONTRACT: &str = "host/tests/plugin_contract.rs";
 const DIRECTORY: &str = "host/tests/log_directory.rs";
+
+const MEMORY: &str = "tests/tests/instance_memory.rs";
+const SHADOW: &str = "tests/tests/shadow.rs";
+const SNAPSHOTS: &str = "tests/tests/snapshots.rs";
 
 const PURE: &str = "each_value_may_be_as_large_as_its_cap_and_not_one_larger";
 
@@ -81,6 +86,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("component_bytes_max", PLUGIN, "a_component_has_its_size"),
     ("component_bytes_max", NET, "a_component_of_the_cap_is_looked_at_and_one_byte_more_is_not"),
     ("component_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
+    ("compile_ms_max", COMPILE, "a_compiler_that_takes_too_long_is_ended_at_its_deadline"),
+    ("compile_memory_bytes_max", COMPILE, "a_compiler_has_its_memory"),
+    ("code_bytes_max", COMPILE, "machine_code_has_its_size_wherever_it_is_made"),
+    ("code_cache_bytes_max", "host/src/plugin/code_cache.rs", "the_cap_holds_and_the_least_recently_used_goes_first"),
+    ("self_test_ms_max", "host/tests/plugin_self_test.rs", "a_self_test_ends_in_its_time"),
     ("components_max", ENGINE, "validators_have_their_number_and_bindings_are_not_in_their_way"),
     ("bindings_max", ENGINE, "bindings_have_their_number_and_validators_are_not_in_their_way"),
     ("config_bytes_max", ENGINE, "caps_on_components_configurations_and_queries_hold_in_the_engine"),
@@ -110,8 +120,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("instances_max", PLUGIN, "instances_have_their_number_and_give_their_place_back"),
     ("instances_max", ENGINE, "scopes_in_memory_leave_when_one_more_would_be_too_many"),
     ("instances_max", ENGINE, "no_scope_is_started_when_too_many_cannot_leave"),
+    ("instance_bytes_max", MEMORY, "scopes_leave_when_their_instances_have_more_memory_than_they_should"),
+    ("trial_bytes_max", SHADOW, "what_waits_for_a_candidate_has_its_bytes_and_more_is_not_compared"),
     ("snapshot_bytes_max", PLUGIN, "a_snapshot_has_its_cap_which_is_above_that_of_other_calls"),
     ("snapshot_events", ENGINE, "a_snapshot_is_made_after_its_number_of_events_and_not_before"),
+    ("scrub_ms", SNAPSHOTS, "a_scrub_in_the_background_finds_a_wrong_snapshot_by_itself"),
+    ("scrub_ms", SNAPSHOTS, "without_a_scrub_nothing_is_looked_at"),
     ("append_id_ms", ENGINE, "a_decided_id_is_remembered_for_its_time_and_at_most_an_eighth_longer"),
     ("disk_reserve_bytes", DIRECTORY, "a_disk_below_the_reserve_has_no_room"),
     ("disk_reserve_bytes", ENGINE, "without_room_on_the_disk_nothing_is_taken_and_nothing_is_lost"),
@@ -171,6 +185,7 @@ fn every_cap_is_enforced_somewhere() {
     let mut code = read("core/src/limits.rs");
     let checks = code.find("impl Limits {\n    /// Checks an append").expect("the checks");
     code.drain(..checks);
+    code.push_str(&read("core/src/limits_checks.rs"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     gather(&root.join("host/src"), &mut code);
     for (name, _, _) in fields() {

@@ -13,7 +13,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Functions that may be longer, and why. An entry that is not needed any more fails.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] =
+    &[("core/src/limits.rs", "default", "a line for each cap")];
 
 /// What the code of a folder, or the one file, must not name.
 const FORBIDDEN: &[(&str, &[&str])] = &[
@@ -69,6 +70,8 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("wit_component", "host/src/plugin/"),
     ("wit_parser", "host/src/plugin/"),
     ("wasmparser", "host/src/plugin/"),
+    ("ed25519_dalek", "host/src/signing.rs"),
+    ("sha2", "host/src/cli/oci.rs"),
     ("clap", "host/src/cli/"),
     ("clap_complete", "host/src/cli/"),
     ("comfy_table", "host/src/cli/"),

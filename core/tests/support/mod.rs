@@ -2,15 +2,15 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use atomic_store_core::protocol::{
-    At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo, StoreId,
-    StoreStatus, VerifyReport,
+    Admitted, At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo,
+    StoreId, StoreStatus, VerifyReport,
 };
 use atomic_store_core::record::{Body, BodyOut, Record};
 use atomic_store_core::{
-    Answer, Append, AppendId, Binding, Committed, Condition, ContentType, Description, Digest,
-    ExpectedHead, Fault, FaultKind, Filter, Key, Outcome, Overload, Place, Position, Proposal,
-    Reason, Refusal, RuleInfo, ScopeName, ScopePattern, Seq, Span, ValidatorName, ValidatorRef,
-    chain,
+    Answer, Append, AppendId, Binding, Check, CheckResult, Committed, Condition, ContentType,
+    Description, Digest, ExpectedHead, Fault, FaultKind, Filter, Grants, Key, LoadOptions, Outcome,
+    Overload, Place, Position, Proposal, Reason, Refusal, RuleInfo, ScopeName, ScopePattern, Seq,
+    Span, ValidatorName, ValidatorRef, chain,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -209,6 +209,40 @@ fn rule_info() -> impl Strategy<Value = RuleInfo> {
     )
 }
 
+fn load_options() -> impl Strategy<Value = LoadOptions> {
+    let flags = any::<(bool, bool, bool)>();
+    (flags, option::of(bytes()), option::of(pattern()), option::of(bytes())).prop_map(
+        |((wasi, strict, check_only), signature, recorded, config)| LoadOptions {
+            wasi,
+            strict,
+            check_only,
+            signature,
+            recorded,
+            config,
+        },
+    )
+}
+
+fn admitted() -> impl Strategy<Value = Admitted> {
+    let result = prop_oneof![
+        Just(CheckResult::Passed),
+        Just(CheckResult::Skipped),
+        Just(CheckResult::Failed),
+    ];
+    let check = (text(), result, text(), option::of(proposal()))
+        .prop_map(|(name, result, detail, input)| Check { name, result, detail, input });
+    let grants = (any::<bool>(), option::of(text()))
+        .prop_map(|(wasi, signed_by)| Grants { wasi, signed_by });
+    let what = (rule_info(), any::<bool>(), vec(binding(), 0..3), grants, vec(check, 0..3));
+    what.prop_map(|(info, new, bindings, grants, checks)| Admitted {
+        info,
+        new,
+        bindings,
+        grants,
+        checks,
+    })
+}
+
 fn binding() -> impl Strategy<Value = Binding> {
     (pattern(), digest(), option::of(bytes()), any::<u64>()).prop_map(
         |(pattern, validator, config, seq)| Binding { pattern, validator, config, seq: Seq(seq) },
@@ -251,6 +285,9 @@ pub fn request() -> impl Strategy<Value = Request> {
     ];
     let admin = prop_oneof![
         (bytes(), any::<bool>()).prop_map(|(part, last)| Request::LoadValidator { part, last }),
+        (bytes(), option::of(load_options()))
+            .prop_map(|(part, last)| Request::AdmitValidator { part, last }),
+        validator_ref().prop_map(|validator| Request::ShowAdmission { validator }),
         Just(Request::ListValidators),
         validator_ref().prop_map(|validator| Request::ShowValidator { validator }),
         (pattern(), validator_ref(), option::of(bytes()))
@@ -350,6 +387,7 @@ pub fn reply() -> impl Strategy<Value = Reply> {
             .prop_map(|(info, new, bindings)| Reply::Validator { info, new, bindings }),
         (vec(rule_info(), 0..3), vec(binding(), 0..3))
             .prop_map(|(loaded, bindings)| Reply::Validators { loaded, bindings }),
+        admitted().prop_map(|admitted| Reply::Admitted(Box::new(admitted))),
         binding().prop_map(Reply::Bound),
         any::<(u64, u64, u64)>().prop_map(|(scopes, of_scopes, events)| Reply::Progress {
             scopes,

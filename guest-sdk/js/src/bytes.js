@@ -25,8 +25,8 @@ export function fromUtf8(bytes) {
 
 /** Encodes as UTF-8; half characters become U+FFFD. */
 export function toUtf8(text) {
-  const ascii = /^[\x00-\x7f]*$/.test(text);
-  const encoded = ascii ? text : unescape(encodeURIComponent(text.toWellFormed()));
+  const wide = /[^\x00-\x7f]/.test(text);
+  const encoded = wide ? unescape(encodeURIComponent(text.toWellFormed())) : text;
   const bytes = new Uint8Array(encoded.length);
   for (let at = 0; at < encoded.length; at += 1) bytes[at] = encoded.charCodeAt(at);
   return bytes;

@@ -140,7 +140,7 @@ function readConfig(rules, bytes) {
 function readSnapshot(bytes, origin) {
   let parts;
   try {
-    parts = parse(fromUtf8(bytes));
+    parts = parse(fromUtf8(bytes), bytes);
   } catch (error) {
     throw new Declined(`the snapshot does not decode: ${error.message}`);
   }

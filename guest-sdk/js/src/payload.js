@@ -29,10 +29,18 @@ export class Payload {
   json() {
     const text = this.text();
     try {
-      return parse(text);
+      return parse(text, this.payload);
     } catch (error) {
       throw new Malformed(this.kind, error.message);
     }
+  }
+
+  fields() {
+    const value = this.json();
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new Malformed(this.kind, "it is no object");
+    }
+    return value;
   }
 
   tryJson() {

@@ -55,6 +55,12 @@ test("a thrown rejection and a payload that does not decode are verdicts", () =>
   scope.propose("k", '"\\ud83d\\ude00"').accepted();
 });
 
+test("only an object has fields", () => {
+  const scope = new Harness(rules((_, it) => accept().reason(String(it.fields().a))));
+  assert.equal(scope.propose("k", { a: 1 }).accepted()[0].reason, "1");
+  for (const payload of ["[]", "null", "1", '"a"', "{"]) scope.propose("k", payload).rejected("malformed");
+});
+
 test("events that are stored instead are folded, numbered and seen by the rest of the batch", () => {
   const scope = new Harness(rules((state, it) =>
     it.kind === "two" ? acceptInstead([newEvent("a", 1), newEvent("b", toUtf8("x"), { keys: [{ kind: "k", id: "1" }], metadata: { m: "1" } })])

@@ -82,6 +82,12 @@ class VerdictTest(unittest.TestCase):
             scope.propose("k", payload).accepted()
         scope.propose("k", '"\\ud83d\\ude00"').accepted()
 
+    def test_only_an_object_has_fields(self) -> None:
+        scope = Harness(rules(lambda _, it: accept().because(str(it.fields()["a"]))))
+        self.assertEqual(scope.propose("k", {"a": 1}).accepted()[0].reason, "1")
+        for payload in ["[]", "null", "1", '"a"', "{"]:
+            scope.propose("k", payload).rejected("malformed")
+
     def test_json_is_written_without_spaces_and_only_what_the_standard_has(self) -> None:
         self.assertEqual(to_json({"\u00e4": [1, None, "\u2028\x7f\x01"]}), '{"\u00e4":[1,null,"\u2028\x7f\\u0001"]}'.encode())
         for value in [float("nan"), float("inf"), "\ud800"]:

@@ -1,10 +1,10 @@
 //! The command line as a type: the options all commands share, and the list of commands.
 
 use super::{
-    append, append_joint, bench, completions, conflicts, exit, import, query, read, scope, serve,
-    status, tail,
+    append, append_joint, bench, compile_worker, completions, conflicts, exit, import, query, read,
+    scope, serve, status, tail,
 };
-use super::{rejections, transfer, validator, verify, what_if};
+use super::{rejections, snapshot, transfer, validator, verify, what_if};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Tail(tail::Tail),
     Scope(scope::ScopeArgs),
     Validator(validator::ValidatorArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Query(query::Query),
     WhatIf(what_if::WhatIf),
     Conflicts(conflicts::Conflicts),
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// One load generator of `bench`, in a process of its own
     #[command(hide = true)]
     BenchClient(bench::BenchClient),
+    /// Compiles one component from standard input, in a process of its own
+    #[command(hide = true)]
+    CompileWorker(compile_worker::CompileWorker),
 }
 
 /// Examples first, then which store is meant, then the codes.

@@ -2,12 +2,13 @@
 //! over memory to a store opened in this process.
 
 use super::args::{DEFAULT_DATA, Global};
-use super::exit;
 use super::failure::Failure;
 use super::output::note;
+use super::{compile_worker, exit, trust};
 use atomic_store::log::{OpenError, OpenReport, ReadError};
 use atomic_store::server;
-use atomic_store::store::{Store, StoreError, StoreOptions};
+use atomic_store::signing::Trust;
+use atomic_store::store::{SandboxOptions, Store, StoreError, StoreOptions};
 use atomic_store_client::{Address, Client, Options};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -95,6 +96,20 @@ fn target(
     })
 }
 
+/// A store of its own for a command that needs none of anybody's: in a directory that goes with it.
+pub(crate) async fn temporary() -> Result<(Connection, tempfile::TempDir), Failure> {
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::file("no directory for a temporary store", &error))?;
+    let connection = embedded(&directory.path().join("store"), Missing::Create).await?;
+    Ok((connection, directory))
+}
+
+/// True if the options or the environment name a store.
+pub(crate) fn named(global: &Global) -> Result<bool, Failure> {
+    let target = target(global, |name| std::env::var_os(name))?;
+    Ok(!matches!(target, Target::Default(_)))
+}
+
 /// Connects, or opens the store.
 pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connection, Failure> {
     match target(global, |name| std::env::var_os(name))? {
@@ -125,10 +140,10 @@ pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connect
 }
 
 /// As [`open`], but waits a while for another command to end.
-pub(crate) async fn open_patiently(options: StoreOptions) -> Result<Store, Failure> {
+pub(crate) async fn open_patiently(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
     let end = Instant::now() + BUSY_WAIT;
     loop {
-        match open(options.clone()).await {
+        match open(options.clone(), trust.clone()).await {
             Err(busy) if busy.code == exit::TRY_AGAIN && Instant::now() < end => {}
             done => return done,
         }
@@ -163,7 +178,7 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
     let mut options = StoreOptions::new(data);
     options.cache_bytes = CACHE_BYTES;
     options.keep_rejected_payloads = keeps_rejected_payloads();
-    let store = open(options).await?;
+    let store = open(options, trust::of_environment()?).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());
     Ok(Connection { client, via, embedded: Some(store) })
@@ -176,15 +191,16 @@ pub(crate) fn keeps_rejected_payloads() -> bool {
 
 /// Opens a store and reports what had to be mended. Reads the disk, so not on a thread that others
 /// wait for.
-pub(crate) async fn open(options: StoreOptions) -> Result<Store, Failure> {
-    let store = tokio::task::spawn_blocking(move || open_blocking(options)).await;
+pub(crate) async fn open(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
+    let store = tokio::task::spawn_blocking(move || open_blocking(options, trust)).await;
     store.map_err(|error| Failure::new(exit::STORAGE, error.to_string()))?
 }
 
 /// The same for who may block.
-pub(crate) fn open_blocking(options: StoreOptions) -> Result<Store, Failure> {
+pub(crate) fn open_blocking(options: StoreOptions, trust: Trust) -> Result<Store, Failure> {
     let path = options.path.clone();
-    let store = Store::open(options).map_err(|error| {
+    let sandbox = SandboxOptions { compiler: Some(compile_worker::this_program()), trust };
+    let store = Store::open_with(options, sandbox).map_err(|error| {
         let message = format!("the store in {} did not open: {error}", path.display());
         Failure::new(code(&error), message)
     })?;

@@ -1,11 +1,13 @@
 //! The command line: one file per subcommand, and what they share.
 
+mod admission;
 mod append;
 mod append_joint;
 mod args;
 mod backtest;
 mod bench;
 mod bundle;
+mod compile_worker;
 mod completions;
 mod conflict;
 mod conflicts;
@@ -15,8 +17,10 @@ mod failure;
 mod import;
 mod input;
 mod json;
+mod json_admission;
 mod judge;
 mod moment;
+mod oci;
 mod output;
 mod query;
 mod read;
@@ -26,10 +30,13 @@ mod run;
 mod scope;
 mod select;
 mod serve;
+mod snapshot;
 mod status;
 mod tail;
 mod text;
 mod transfer;
+mod trust;
+mod upgrade;
 mod validator;
 mod verify;
 mod what_if;

@@ -5,10 +5,10 @@ use super::exit;
 use super::failure::Failure;
 use super::output::{Out, plain_json};
 use super::{
-    append, append_joint, bench, completions, conflicts, import, query, read, scope, serve, status,
-    tail,
+    append, append_joint, bench, compile_worker, completions, conflicts, import, query, read,
+    scope, serve, status, tail,
 };
-use super::{rejections, text, transfer, validator, verify, what_if};
+use super::{rejections, snapshot, text, transfer, validator, verify, what_if};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -53,11 +53,13 @@ fn run(cli: Cli, out: &mut Out) -> Result<(), Failure> {
         Command::Completions(args) => completions::run(&args, out),
         Command::Bench(args) => bench::run(&global, &args, out),
         Command::BenchClient(args) => bench::run_client(args, out),
+        Command::CompileWorker(args) => compile_worker::run(&args),
         Command::Append(args) => block_on(append::run(&global, args, out)),
         Command::AppendJoint(args) => block_on(append_joint::run(&global, args, out)),
         Command::Read(args) => block_on(read::run(&global, args, out)),
         Command::Tail(args) => block_on(tail::run(&global, args, out)),
         Command::Scope(args) => block_on(scope::run(&global, args, out)),
+        Command::Snapshot(args) => block_on(snapshot::run(&global, args, out)),
         Command::Validator(args) => block_on(validator::run(&global, args, out)),
         Command::Query(args) => block_on(query::run(&global, args, out)),
         Command::WhatIf(args) => block_on(what_if::run(&global, args, out)),

@@ -5,10 +5,12 @@ use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
 use super::json::ScopeJson;
 use super::output::{Out, note};
+use super::upgrade::RuledJson;
 use super::{input, text};
 use atomic_store_core::protocol::ScopeInfo;
 use atomic_store_core::{ScopeName, Seq};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Scopes asked for at a time.
@@ -56,7 +58,7 @@ struct List {
     limit: Option<u64>,
 }
 
-/// Show one scope: its head, its chain, its validator
+/// Show one scope: its head, its chain, its validator, and which rules admitted its events
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -174,8 +176,10 @@ async fn run_show(connection: &Connection, show: &Show, out: &mut Out) -> Result
     let Some(info) = connection.client.show_scope(&show.scope).await? else {
         return Err(Failure::not_found(format!("no events in scope {}", show.scope)));
     };
+    let ruled = connection.client.ruled(&show.scope).await?;
     if out.json() {
-        return out.document(&ScopeJson::of(&info));
+        let ruled = ruled.iter().map(RuledJson::of).collect();
+        return out.document(&ShownJson { scope: ScopeJson::of(&info), ruled });
     }
     out.pairs(&[
         ("scope", info.name.to_string()),
@@ -185,7 +189,20 @@ async fn run_show(connection: &Connection, show: &Show, out: &mut Out) -> Result
         ("bytes", text::count(info.bytes)),
         ("validator", bound(&info)),
         ("state", state(&info)),
-    ])
+    ])?;
+    if ruled.is_empty() {
+        return Ok(());
+    }
+    let rows = ruled.iter().map(RuledJson::row).collect();
+    out.table(&["from event", "to", "admitted by", "bound by event of $system"], rows)
+}
+
+/// A scope, and which rules admitted its events.
+#[derive(Serialize)]
+struct ShownJson<'a> {
+    #[serde(flatten)]
+    scope: ScopeJson<'a>,
+    ruled: Vec<RuledJson>,
 }
 
 fn row(info: &ScopeInfo) -> Vec<String> {

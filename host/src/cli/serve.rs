@@ -4,6 +4,7 @@ use super::args::{DEFAULT_DATA, Global};
 use super::connect;
 use super::failure::Failure;
 use super::output::Out;
+use super::trust::TrustArgs;
 use super::{exit, run};
 use atomic_store::engine::Engine;
 use atomic_store::server::{self, ServeError, Server, ServerOptions};
@@ -43,9 +44,21 @@ pub(crate) struct Serve {
     /// Memory for the cache of blocks, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
     cache: u64,
+    /// Linear memory that all validator instances may have together, in MiB; beyond it scopes that have
+    /// not run for the longest time leave
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    instance_memory: u64,
+    /// Events after which the snapshot of a scope is renewed
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_events: u64,
+    /// Seconds from one scope's proof of snapshots to the next; 0 for never
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    scrub_seconds: u64,
     /// Seconds that a clean shutdown may take
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     shutdown_seconds: u64,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// What is logged to standard error
     #[arg(long, value_enum, default_value_t = Level::Info)]
     log: Level,
@@ -80,7 +93,11 @@ async fn serve(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failur
     options.keep_rejected_payloads =
         args.keep_rejected_payloads || connect::keeps_rejected_payloads();
     options.cache_bytes = args.cache * 1024 * 1024;
-    let store = connect::open_patiently(options).await?;
+    let bytes = args.instance_memory.saturating_mul(1024 * 1024);
+    options.limits.instance_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    options.limits.snapshot_events = args.snapshot_events;
+    options.limits.scrub_ms = args.scrub_seconds * 1_000;
+    let store = connect::open_patiently(options, args.trust.trust()).await?;
     let socket = global.socket.clone().unwrap_or_else(|| server::default_socket(&data));
     let stopped = listen(global, &store, socket, out).await?;
     let deadline = Duration::from_secs(args.shutdown_seconds);

@@ -1,15 +1,16 @@
-//! `validator load | list | show | bind | unbind`; the others have files of their own.
+//! `validator list | show | bind | unbind`; the others have files of their own.
 
+use super::admission::{self, Check, Keygen, Load, Pull, Sign};
 use super::args::Global;
 use super::connect::{Connection, Missing, connect};
 use super::failure::Failure;
-use super::json::{BindingJson, ListJson, LoadedJson, Shown};
+use super::json::{ListJson, Shown};
+use super::json_admission::AdmittedJson;
 use super::output::Out;
-use super::{backtest, bundle, input, text};
-use atomic_store_core::{Binding, RuleInfo, ScopePattern, ValidatorRef};
+use super::{backtest, bundle, input, text, upgrade};
+use atomic_store_core::{Binding, RuleInfo, ScopePattern, Share, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Load validators and say which scopes they judge
 #[derive(Debug, Args)]
@@ -21,6 +22,10 @@ pub(crate) struct ValidatorArgs {
 #[derive(Debug, Subcommand)]
 enum ValidatorCommand {
     Load(Load),
+    Check(Check),
+    Pull(Pull),
+    Keygen(Keygen),
+    Sign(Sign),
     /// List loaded validators and their bindings
     #[command(after_help = "Examples:\n  atomic-store validator list")]
     List,
@@ -30,20 +35,9 @@ enum ValidatorCommand {
     Backtest(backtest::Backtest),
     Bundle(bundle::Bundle),
     Replay(bundle::Replay),
-}
-
-/// Load a WebAssembly component, or a core module that can be made one
-///
-/// The store checks it and keeps it by the digest of its bytes: loading the same file twice
-/// changes nothing. It judges nothing until it is bound.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  atomic-store validator load target/guests/auction.wasm
-  cat auction.wasm | atomic-store validator load -")]
-struct Load {
-    /// The file, or - for standard input
-    file: PathBuf,
+    Shadow(upgrade::ShadowArgs),
+    Promote(upgrade::Promote),
+    Rollback(upgrade::Rollback),
 }
 
 /// Show one validator: its kinds of events and its bindings
@@ -65,6 +59,7 @@ Examples:
   atomic-store validator bind 'auction/*' auction@1 --config '{\"increment\":\"0.50\"}'
   atomic-store validator bind 'auction/charity-*' auction --config @charity.json
   atomic-store validator bind '*' accept-all
+  atomic-store validator bind 'auction/*' auction@2 --share 10%
 
 The most specific pattern wins. A scope without a validator refuses appends.")]
 struct Bind {
@@ -75,6 +70,10 @@ struct Bind {
     /// What the validator gets when it starts: the bytes themselves, - for standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE")]
     config: Option<String>,
+    /// Only for this share of the scopes, chosen by their names: a canary. The pattern must be bound;
+    /// `bind` without a share, `rollback` or `shadow stop` end it
+    #[arg(long, value_name = "PERCENT")]
+    share: Option<Share>,
 }
 
 /// Remove a binding
@@ -93,46 +92,38 @@ pub(crate) async fn run(
     args: ValidatorArgs,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let args = match args.command {
+    let missing = match args.command {
         ValidatorCommand::Backtest(args) => return backtest::run(global, args, out).await,
         ValidatorCommand::Bundle(args) => return bundle::run_bundle(global, args, out).await,
         ValidatorCommand::Replay(args) => return bundle::run_replay(&args, out),
-        _ => args,
-    };
-    let missing = match args.command {
-        ValidatorCommand::Load(_) | ValidatorCommand::Bind(_) => Missing::Create,
+        ValidatorCommand::Keygen(keygen) => return admission::run_keygen(&keygen, out),
+        ValidatorCommand::Sign(sign) => return admission::run_sign(&sign, out),
+        ValidatorCommand::Check(check) => return admission::run_check(global, &check, out).await,
+        ValidatorCommand::Load(_) | ValidatorCommand::Pull(_) | ValidatorCommand::Bind(_) => {
+            Missing::Create
+        }
         _ => Missing::Refuse,
     };
     let connection = connect(global, missing).await?;
     let done = match args.command {
-        ValidatorCommand::Load(load) => run_load(&connection, &load, out).await,
+        ValidatorCommand::Load(load) => admission::run_load(&connection, &load, out).await,
+        ValidatorCommand::Pull(pull) => admission::run_pull(&connection, &pull, out).await,
         ValidatorCommand::List => run_list(&connection, out).await,
         ValidatorCommand::Show(show) => run_show(&connection, show, out).await,
         ValidatorCommand::Bind(bind) => run_bind(&connection, bind, out).await,
         ValidatorCommand::Unbind(unbind) => run_unbind(&connection, unbind, out).await,
+        ValidatorCommand::Shadow(args) => upgrade::run_shadow(&connection, args, out).await,
+        ValidatorCommand::Promote(args) => upgrade::run_promote(&connection, args, out).await,
+        ValidatorCommand::Rollback(args) => upgrade::run_rollback(&connection, args, out).await,
         // These have gone their own way above.
         ValidatorCommand::Backtest(_)
         | ValidatorCommand::Bundle(_)
-        | ValidatorCommand::Replay(_) => Ok(()),
+        | ValidatorCommand::Replay(_)
+        | ValidatorCommand::Keygen(_)
+        | ValidatorCommand::Sign(_)
+        | ValidatorCommand::Check(_) => Ok(()),
     };
     done.and(connection.close().await)
-}
-
-async fn run_load(connection: &Connection, load: &Load, out: &mut Out) -> Result<(), Failure> {
-    let component = input::file(&load.file)?;
-    let loaded = connection.client.load_validator(&component).await?;
-    if out.json() {
-        return out.document(&LoadedJson::of(&loaded.info, Some(loaded.new), &loaded.bindings));
-    }
-    let RuleInfo { description, digest, bytes, .. } = &loaded.info;
-    let word = if loaded.new { "loaded" } else { "was loaded already:" };
-    out.line(&format!(
-        "{word} {}@{} {} ({} bytes)",
-        description.name,
-        description.version,
-        digest.short(),
-        text::count(*bytes)
-    ))
 }
 
 async fn run_list(connection: &Connection, out: &mut Out) -> Result<(), Failure> {
@@ -158,16 +149,19 @@ async fn run_list(connection: &Connection, out: &mut Out) -> Result<(), Failure>
 }
 
 async fn run_show(connection: &Connection, show: Show, out: &mut Out) -> Result<(), Failure> {
-    let shown = connection.client.show_validator(show.validator).await?;
+    let shown = connection.client.show_admission(show.validator).await?;
     if out.json() {
-        return out.document(&LoadedJson::of(&shown.info, None, &shown.bindings));
+        return out.document(&AdmittedJson::of(&shown, None));
     }
+    let signed_by = shown.grants.signed_by.clone().unwrap_or_else(|| "nobody".to_owned());
     let RuleInfo { description, digest, bytes, built_in } = &shown.info;
     out.pairs(&[
         ("validator", description.name.to_string()),
         ("version", description.version.clone()),
         ("digest", digest.to_string()),
         ("bytes", if *built_in { "built in".to_owned() } else { text::count(*bytes) }),
+        ("signed by", signed_by),
+        ("WASI", if shown.grants.wasi { "a virtual one" } else { "none" }.to_owned()),
     ])?;
     let kinds = description
         .kinds
@@ -181,12 +175,14 @@ async fn run_show(connection: &Connection, show: Show, out: &mut Out) -> Result<
 }
 
 async fn run_bind(connection: &Connection, bind: Bind, out: &mut Out) -> Result<(), Failure> {
-    let config = bind.config.as_deref().map(input::bytes).transpose()?;
-    let bound = connection.client.bind(bind.pattern, bind.validator, config).await?;
-    match out.json() {
-        true => out.document(&BindingJson::of(&bound)),
-        false => out.line(&format!("{} now judges {}", bound.validator.short(), bound.pattern)),
+    let Bind { pattern, validator, config, share } = bind;
+    if share.is_some() {
+        let config = config.as_deref();
+        return upgrade::start(connection, pattern, validator, config, share, out).await;
     }
+    let config = config.as_deref().map(input::bytes).transpose()?;
+    let bound = connection.client.bind(pattern, validator, config).await?;
+    upgrade::told(&bound, out)
 }
 
 async fn run_unbind(connection: &Connection, unbind: Unbind, out: &mut Out) -> Result<(), Failure> {

@@ -1,40 +1,11 @@
-//! What operators do: load, bind and unbind validators. Each success is an event of `$system`.
+//! What operators do: bind and unbind validators; loading is in `admit.rs`. Each success is an event of `$system`.
 
 use super::handle::Engine;
-use super::system::{ConfigText, SystemEvent};
+use super::system::SystemEvent;
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, ValidatorRef};
+use atomic_store_core::{Binding, Invalid, RuleInfo, ScopePattern, Seq, ValidatorRef};
 
 impl Engine {
-    /// Admits a component and stores it. True if it is new; the same bytes again are no news.
-    /// Blocks while it is compiled and until it is durable.
-    ///
-    /// # Errors
-    /// `NotAdmitted` says what is wrong with it, `Invalid` which limit it breaks.
-    pub fn load(&self, component: &[u8]) -> Result<(RuleInfo, bool), RequestError> {
-        let shared = &self.shared;
-        shared.limits.check_component(component.len()).map_err(invalid)?;
-        let digest = atomic_store_core::Digest::of(component);
-        if let Some(info) = shared.registry.info(&digest)
-            && (info.built_in || matches!(shared.log.module(&digest), Ok(Some(_))))
-        {
-            return Ok((info, false));
-        }
-        self.check_writable()?;
-        shared.registry.check_validators(&shared.limits)?;
-        let rules = self.loader.load(component);
-        let rules = rules.map_err(|error| RequestError::NotAdmitted(error.to_string()))?;
-        let info = RuleInfo {
-            digest,
-            description: rules.description().clone(),
-            bytes: component.len() as u64,
-            built_in: false,
-        };
-        let event = SystemEvent::ValidatorLoaded(info.clone());
-        self.record(&event, Some((rules, component.into())))?;
-        Ok((info, true))
-    }
-
     /// All loaded validators, in the order of loading, and all bindings.
     #[must_use]
     pub fn validators(&self) -> (Vec<RuleInfo>, Vec<Binding>) {
@@ -54,8 +25,8 @@ impl Engine {
         Ok((info, bindings))
     }
 
-    /// Lets a validator judge the scopes of a pattern from their next append on. Blocks until it is
-    /// durable.
+    /// Lets a validator judge the scopes of a pattern from their next append on. Long scopes are folded
+    /// before that, beside their loops (`upgrade.rs`). Blocks until it is durable.
     ///
     /// # Errors
     /// `NotFound` if there is no such validator, `Invalid` if a limit is broken or the validator declines
@@ -79,10 +50,8 @@ impl Engine {
             super::originator::deadline_ms(&shared.limits, config.as_deref()).map_err(invalid)?;
         }
         self.try_start(&pattern, &info, config.as_deref())?;
-        let text = config.as_deref().map(ConfigText::new);
-        let event = SystemEvent::ScopeBound { pattern: pattern.clone(), validator, config: text };
-        let seq = self.record(&event, None)?;
-        Ok(Binding { pattern, validator, config, seq })
+        let binding = Binding { pattern, validator, config, seq: Seq::ZERO };
+        self.activate(binding, None, None)
     }
 
     /// Removes a binding. Scopes that no other pattern covers refuse appends from then on. Blocks

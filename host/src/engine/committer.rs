@@ -196,6 +196,7 @@ impl Unit {
             index: Vec::new(),
             decision: None,
             snapshot: None,
+            dropped: None,
             module: None,
             change: None,
             rejection: None,

@@ -65,7 +65,7 @@ impl Loaded {
         };
         let mut folded = fold == Fold::Later;
         let admission = match append.proposals.as_slice() {
-            [only] if !folded && !append.dry_run => {
+            [only] if !folded && !append.dry_run && ruling.tap.is_none() => {
                 instance.admit(only, self.head.next(), host_ms)?
             }
             _ => None,
@@ -78,6 +78,9 @@ impl Loaded {
             Some(Admission::Judged(verdict)) => verdict,
             None => instance.validate(&append.proposals, host_ms)?,
         };
+        if ruling.tap.is_some() {
+            self.fuel = instance.fuel().unwrap_or(0);
+        }
         let acceptances = match verdict {
             Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
             Verdict::Accepted(acceptances) => acceptances,

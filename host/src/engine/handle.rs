@@ -1,5 +1,6 @@
 //! The engine as its callers see it: sessions, embedding programs and tests.
 
+use super::beside::{self, Bell};
 use super::burst::Burst;
 use super::committer::{Desk, Item};
 use super::mailbox::{Letter, Submitted, Work, as_request_error};
@@ -55,12 +56,14 @@ impl Drive {
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) loader: Arc<dyn Loader>,
-    system: Arc<SystemLog>,
-    runtime: Arc<Runtime>,
+    pub(super) system: Arc<SystemLog>,
+    pub(super) runtime: Arc<Runtime>,
 }
 
 /// The threads, or the desk on which a simulation commits by hand.
-struct Runtime {
+pub(super) struct Runtime {
+    /// Rung when the store stops.
+    pub(super) bell: Arc<Bell>,
     pool: Option<Arc<Pool>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     desk: Mutex<Desk>,
@@ -113,13 +116,20 @@ impl Engine {
             // Nobody waits for its end: it holds nothing that must be put in order.
             drop(builder.spawn(move || shared.questions.watch(&shared)).map_err(no_thread)?);
         }
+        let threads = pool.is_some();
         let runtime = Arc::new(Runtime {
+            bell: Arc::default(),
             pool,
             committer: Mutex::new(committer),
             desk: Mutex::default(),
             shared: Arc::clone(&shared),
         });
-        Ok(Engine { shared, loader, system, runtime })
+        let engine = Engine { shared, loader, system, runtime };
+        if threads {
+            let stack = HOST_STACK_BYTES + engine.shared.limits.stack_bytes_max;
+            beside::start(&engine, stack).map_err(no_thread)?;
+        }
+        Ok(engine)
     }
 
     /// The caps of this store.
@@ -446,6 +456,8 @@ impl Runtime {
         if let Some(pool) = &self.pool {
             pool.stop();
         }
+        self.bell.ring();
+        self.shared.shadow.stop();
         self.shared.questions.stop();
         self.shared.committer.stop();
     }

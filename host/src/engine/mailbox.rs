@@ -245,6 +245,7 @@ impl Work {
         });
         shared.committer.hand(shared, &mut items);
         drop(body);
+        shared.keep_to_memory();
         if let Some(joint) = turn.joint {
             // Only now that whatever this loop decided before is on its way to the disk.
             joint.pass_on(shared);

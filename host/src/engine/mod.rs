@@ -8,6 +8,8 @@
 //! commit nothing is written until a restart.
 
 mod admin;
+mod admit;
+mod beside;
 mod built_in;
 mod burst;
 mod committer;
@@ -30,13 +32,20 @@ mod rejected;
 mod repeats;
 mod reply;
 mod restore;
+mod ruled;
 mod scope_loop;
+mod scrub;
 mod select;
+mod shadow;
+mod shadow_desk;
 mod shared;
+mod snapshot;
 mod start;
 mod system;
 mod trial;
+mod trials;
 mod upcast;
+mod upgrade;
 mod verify;
 mod whole;
 

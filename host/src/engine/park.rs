@@ -8,9 +8,9 @@
 use super::handle::Engine;
 use super::mailbox::{Cell, as_request_error};
 use super::shared::Shared;
-use crate::log::ScopeRow;
-use atomic_store_core::ScopeName;
+use crate::log::{ScopeRow, Snapshot};
 use atomic_store_core::protocol::RequestError;
+use atomic_store_core::{Digest, ScopeName};
 use std::sync::{Arc, PoisonError};
 
 /// A parked scope. Its loop runs again when this is dropped.
@@ -60,6 +60,21 @@ impl Parked<'_> {
             return Err(RequestError::Damaged(why));
         }
         body.stand(self.shared, &self.cell).map_err(as_request_error)
+    }
+
+    /// The state as its loop has it, decided but not durable events included, and by which validator;
+    /// nothing if that gives none. The loop need not make one of its own soon.
+    ///
+    /// # Errors
+    /// As [`Self::row`].
+    pub(crate) fn snapshot(&self) -> Result<Option<(Digest, Snapshot)>, RequestError> {
+        let mut body = self.cell.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.state(self.shared, &self.cell).map_err(as_request_error)
+    }
+
+    /// Lets the loop make its instance anew.
+    pub(crate) fn drop_instance(&self) {
+        self.cell.body.lock().unwrap_or_else(PoisonError::into_inner).drop_instance();
     }
 
     /// Lets the loop find the scope in the log anew. All that it had handed over must be durable.

@@ -10,6 +10,7 @@ use super::decided::{Fold, fault_outcome};
 use super::handle::Engine;
 use super::mailbox::as_request_error;
 use super::pending::Pending;
+use super::registry::Ruling;
 use super::reply::State;
 use super::scope_loop::Loaded;
 use super::select::before;
@@ -32,9 +33,9 @@ const FRAME_SLACK: usize = 1024;
 type Question = (String, Vec<u8>);
 
 /// An instance with the state after some event.
-struct Fork {
-    row: Arc<ScopeRow>,
-    loaded: Loaded,
+pub(super) struct Fork {
+    pub(super) row: Arc<ScopeRow>,
+    pub(super) loaded: Loaded,
 }
 
 /// The states of a scope after each of some events (Eventsrc S21), a few at a time.
@@ -206,8 +207,28 @@ impl Engine {
 impl Fork {
     /// A fresh instance with the state after an event, which must be there.
     fn new(shared: &Arc<Shared>, row: Arc<ScopeRow>, at: Seq) -> Result<Fork, RequestError> {
+        let mut fork = Fork::unready(shared, row, at);
+        fork.loaded.ready(shared, &fork.row).map_err(as_request_error)?;
+        still_there(shared, &fork.row)?;
+        Ok(fork)
+    }
+
+    /// The same under a rule that need not be the scope's.
+    pub(super) fn under(
+        shared: &Arc<Shared>,
+        row: Arc<ScopeRow>,
+        at: Seq,
+        ruling: Ruling,
+    ) -> Result<Fork, RequestError> {
+        let mut fork = Fork::unready(shared, row, at);
+        fork.loaded.ready_under(shared, &fork.row, ruling).map_err(as_request_error)?;
+        still_there(shared, &fork.row)?;
+        Ok(fork)
+    }
+
+    pub(super) fn unready(shared: &Arc<Shared>, row: Arc<ScopeRow>, at: Seq) -> Fork {
         let past = Pending::past(Arc::clone(&shared.log), Arc::clone(&row), at);
-        let mut loaded = Loaded {
+        let loaded = Loaded {
             head: at,
             // Only what is at the head goes on from here.
             hash: row.hash,
@@ -218,10 +239,23 @@ impl Fork {
             ruling: None,
             instance: None,
             unsaved: 0,
+            fuel: 0,
         };
-        loaded.ready(shared, &row).map_err(as_request_error)?;
-        still_there(shared, &row)?;
-        Ok(Fork { row, loaded })
+        Fork { row, loaded }
+    }
+
+    /// The store's time of the last event that was folded.
+    pub(super) fn host_ms(&self) -> u64 {
+        self.loaded.host_ms
+    }
+
+    /// The state as bytes, if the validator gives it.
+    pub(super) fn snapshot(&mut self, shared: &Shared) -> Result<Option<Vec<u8>>, RequestError> {
+        match self.loaded.instance.as_mut().map(|instance| instance.snapshot()) {
+            Some(Ok(state)) => Ok(state),
+            Some(Err(fault)) => Err(self.failed(shared, &fault)),
+            None => Ok(None),
+        }
     }
 
     fn ask(
@@ -239,7 +273,7 @@ impl Fork {
     }
 
     /// Folds the next event of the log.
-    fn go_on(&mut self, view: RecordView<'_>) -> Result<(), Fault> {
+    pub(super) fn go_on(&mut self, view: RecordView<'_>) -> Result<(), Fault> {
         self.loaded.head = view.seq();
         self.loaded.pending.go_on(view.seq());
         let body = view.decode().map_err(|error| Fault {
@@ -249,7 +283,7 @@ impl Fork {
         self.loaded.instance.as_mut().map_or(Ok(()), |instance| instance.apply(&[body]))
     }
 
-    fn failed(&mut self, shared: &Shared, fault: &Fault) -> RequestError {
+    pub(super) fn failed(&mut self, shared: &Shared, fault: &Fault) -> RequestError {
         self.loaded.instance = None;
         if let Some(error) = self.loaded.pending.take_failure() {
             return shared.read_refusal(&error);

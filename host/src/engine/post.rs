@@ -11,7 +11,8 @@ impl Shared {
     /// must be woken.
     pub(crate) fn send(self: &Arc<Self>, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
         loop {
-            if self.live.count() >= self.limits.instances_max && !self.make_room(scope) {
+            let full = self.live.count() >= self.limits.instances_max || self.over_memory();
+            if full && !self.make_room(scope) {
                 letter.give_up(self, Outcome::Overloaded(Overload::Instances));
                 return None;
             }
@@ -40,6 +41,25 @@ impl Shared {
         self.live.ask_cold_to_leave(self);
         // Asked also when this one is refused: whoever declined before, because it had something on
         // its way to the disk, may be able to leave now.
-        self.live.count() < self.limits.instances_max + LEAVING_MAX
+        self.live.count() < self.limits.instances_max + LEAVING_MAX && !self.far_over_memory()
+    }
+
+    /// True if the instances have more memory than they should.
+    fn over_memory(&self) -> bool {
+        self.registry.memory_bytes() > self.limits.instance_bytes_max
+    }
+
+    /// The same by so much that no scope is started before others have left. One that is alone is
+    /// never refused: its size has a limit of its own.
+    fn far_over_memory(&self) -> bool {
+        let max = self.limits.instance_bytes_max;
+        self.registry.memory_bytes() > max.saturating_add(max / 4) && self.live.count() > 1
+    }
+
+    /// Asks cold scopes to leave if the instances have grown too large, wherever that was.
+    pub(crate) fn keep_to_memory(self: &Arc<Self>) {
+        if self.over_memory() && self.live.count() > 1 {
+            self.live.ask_cold_to_leave(self);
+        }
     }
 }

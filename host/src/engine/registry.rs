@@ -1,12 +1,15 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
 use super::built_in::{AcceptAll, Originator};
-use super::system::SystemEvent;
+use super::system::{ConfigText, LoadedRule, SystemEvent};
+use super::trials::{Tap, Trials};
 use crate::log::{EventLog, Floor};
+use crate::signing::Trust;
 use crate::validator::{AdmitError, Loader, Rules};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{
-    Binding, Digest, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, ValidatorRef,
+    Binding, Digest, Grants, Limits, Outcome, RuleInfo, ScopeName, ScopePattern, Seq, Trial,
+    ValidatorName, ValidatorRef,
 };
 use semver::{Version, VersionReq};
 use std::collections::BTreeMap;
@@ -22,12 +25,15 @@ pub(crate) struct Registry {
     sealed: AtomicUsize,
     loader: Arc<dyn Loader>,
     log: Arc<dyn EventLog>,
+    trust: RwLock<Arc<Trust>>,
 }
 
 #[derive(Default)]
 struct State {
     entries: BTreeMap<Digest, Arc<Entry>>,
     bindings: BTreeMap<ScopePattern, Binding>,
+    /// Candidates, and what was bound before.
+    trials: Trials,
     /// Scopes that operators sealed, and why.
     sealed: BTreeMap<ScopeName, String>,
     /// Where the events of scopes begin that do not begin at the first.
@@ -40,6 +46,7 @@ struct State {
 /// asks for.
 struct Entry {
     info: RuleInfo,
+    grants: Grants,
     /// The event of `$system` that loaded it: among equal versions the newest counts.
     seq: Seq,
     compiled: Mutex<Option<Compiled>>,
@@ -55,6 +62,8 @@ pub(crate) struct Ruling {
     /// Identity of validator and configuration together: what a snapshot's state depends on.
     pub(crate) rule: Digest,
     pub(crate) rules: Arc<dyn Rules>,
+    /// For the candidate that runs beside this rule.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Registry {
@@ -62,7 +71,8 @@ impl Registry {
         let mut state = State::default();
         let mut add = |info: RuleInfo, rules: Arc<dyn Rules>| {
             let (digest, compiled) = (info.digest, Mutex::new(Some(Ok(rules))));
-            state.entries.insert(digest, Arc::new(Entry { info, seq: Seq::ZERO, compiled }));
+            let (grants, seq) = (Grants::default(), Seq::ZERO);
+            state.entries.insert(digest, Arc::new(Entry { info, grants, seq, compiled }));
         };
         if let Some(accept_all) = AcceptAll::new() {
             add(accept_all.info(), Arc::new(accept_all));
@@ -71,7 +81,13 @@ impl Registry {
             add(originator.info(), Arc::new(originator));
         }
         let (generation, sealed) = (AtomicU64::new(1), AtomicUsize::new(0));
-        Registry { state: RwLock::new(state), generation, sealed, loader, log }
+        let (state, trust) = (RwLock::new(state), RwLock::default());
+        Registry { state, generation, sealed, loader, log, trust }
+    }
+
+    /// Bytes of memory of all instances.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.loader.memory_bytes()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -86,20 +102,30 @@ impl Registry {
     pub(crate) fn fold(&self, seq: Seq, event: &SystemEvent, rules: Option<Arc<dyn Rules>>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            SystemEvent::ValidatorLoaded(info) => {
-                let compiled = Mutex::new(rules.map(Ok));
-                let entry = Entry { info: info.clone(), seq, compiled };
-                state.entries.insert(info.digest, Arc::new(entry));
+            SystemEvent::ValidatorLoaded(loaded) => {
+                let LoadedRule { info, grants } = (**loaded).clone();
+                let (digest, compiled) = (info.digest, Mutex::new(rules.map(Ok)));
+                let entry = Entry { info, grants, seq, compiled };
+                state.entries.insert(digest, Arc::new(entry));
             }
-            SystemEvent::ScopeBound { pattern, validator, config } => {
-                let (pattern, validator) = (pattern.clone(), *validator);
-                let config = config.as_ref().map(|config| config.bytes());
-                let binding = Binding { pattern: pattern.clone(), validator, config, seq };
-                state.bindings.insert(pattern, binding);
+            SystemEvent::ScopeBound { pattern, validator, config, share, by } => {
+                let binding = as_bound(pattern, validator, config.as_ref(), seq);
+                if share.is_some() {
+                    state.trials.start(Trial { candidate: binding, share: *share });
+                } else {
+                    let before = state.bindings.insert(pattern.clone(), binding);
+                    state.trials.bound(pattern, before, by.as_ref());
+                }
             }
             SystemEvent::ScopeUnbound { pattern } => {
-                state.bindings.remove(pattern);
+                let before = state.bindings.remove(pattern);
+                state.trials.bound(pattern, before, None);
             }
+            SystemEvent::TrialStarted { pattern, validator, config } => {
+                let candidate = as_bound(pattern, validator, config.as_ref(), seq);
+                state.trials.start(Trial { candidate, share: None });
+            }
+            SystemEvent::TrialEnded { pattern } => state.trials.end(pattern),
             other => {
                 state.fold_scope(other);
                 self.sealed.store(state.sealed.len(), Ordering::Release);
@@ -142,12 +168,15 @@ impl Registry {
             );
             return Err(Outcome::Invalid { field: "scope".to_owned(), why });
         };
-        let rules = self.rules_of(&binding.validator).map_err(|why| {
-            let why = format!("validator {} of {scope}: {why}", binding.validator.short());
+        let mut ruling = self.ruling_of(binding).map_err(|why| {
+            let why = format!("the validator of {scope}: {why}");
             Outcome::ReadOnly { why }
         })?;
-        let rule = rule_of(&binding.validator, binding.config.as_deref());
-        Ok(Ruling { generation, rule, binding, rules })
+        let state = self.read();
+        let trial = state.trials.get(&ruling.binding.pattern);
+        ruling.tap = trial.filter(|(trial, _)| trial.share.is_none()).map(|(_, tap)| tap.clone());
+        drop(state);
+        Ok(Ruling { generation, ..ruling })
     }
 
     /// A validator by its digest, whether it is bound or not.
@@ -159,14 +188,61 @@ impl Registry {
         entry.map_or_else(|| Err("it is not loaded".to_owned()), |entry| self.rules(&entry))
     }
 
+    /// The rule of a binding, made or not, as of no generation.
+    ///
+    /// # Errors
+    /// Why its validator cannot be started.
+    pub(crate) fn ruling_of(&self, binding: Binding) -> Result<Ruling, String> {
+        let rules = self.rules_of(&binding.validator);
+        let rules = rules.map_err(|why| format!("{}: {why}", binding.validator.short()))?;
+        Ok(Ruling {
+            generation: 0,
+            rule: rule_of(&binding.validator, binding.config.as_deref()),
+            binding,
+            rules,
+            tap: None,
+        })
+    }
+
+    /// The trial of a pattern.
+    pub(crate) fn trial(&self, pattern: &ScopePattern) -> Option<Trial> {
+        self.read().trials.get(pattern).map(|(trial, _)| trial.clone())
+    }
+
+    /// The candidate of the trial that this event of `$system` began, if it runs still.
+    pub(crate) fn trial_at(&self, seq: Seq) -> Option<Binding> {
+        let state = self.read();
+        let mut trials = state.trials.all().map(|(trial, _)| &trial.candidate);
+        trials.find(|candidate| candidate.seq == seq).cloned()
+    }
+
+    /// All trials.
+    pub(crate) fn trials(&self) -> Vec<(Trial, Tap)> {
+        self.read().trials.all().cloned().collect()
+    }
+
+    /// What was bound to a pattern before.
+    pub(crate) fn bound_before(&self, pattern: &ScopePattern) -> Option<Binding> {
+        self.read().trials.bound_before(pattern).cloned()
+    }
+
+    /// The binding of a pattern.
+    pub(crate) fn bound(&self, pattern: &ScopePattern) -> Option<Binding> {
+        self.read().bindings.get(pattern).cloned()
+    }
+
     /// Compiles a validator on first use; others that need it wait here. A component that could not
-    /// be read is tried again the next time, one that could not be compiled is not.
+    /// be read or compiled in time is tried again the next time, one that is refused is not.
     fn rules(&self, entry: &Entry) -> Result<Arc<dyn Rules>, String> {
         let mut compiled = entry.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.is_none() {
             let bytes = self.log.module(&entry.info.digest).map_err(|error| error.to_string())?;
             let bytes = bytes.ok_or("its component is missing; load it again")?;
-            *compiled = Some(self.loader.load(&bytes));
+            match self.loader.load_granted(&bytes, &entry.grants) {
+                // A matter of this moment, such as a busy machine.
+                Err(error @ AdmitError::Compile(_)) => return Err(error.to_string()),
+                result => *compiled = Some(result),
+            }
         }
         match &*compiled {
             Some(Ok(rules)) => Ok(Arc::clone(rules)),
@@ -179,7 +255,9 @@ impl Registry {
     pub(crate) fn binding(&self, scope: &ScopeName) -> Option<Binding> {
         let state = self.read();
         let matching = state.bindings.values().filter(|binding| binding.pattern.matches(scope));
-        matching.max_by_key(|binding| binding.pattern.specificity()).cloned()
+        let bound = matching.max_by_key(|binding| binding.pattern.specificity())?;
+        let candidate = state.trials.judge(&bound.pattern, scope);
+        Some(candidate.unwrap_or(bound).clone())
     }
 
     pub(crate) fn all(&self) -> (Vec<RuleInfo>, Vec<Binding>) {
@@ -199,6 +277,30 @@ impl Registry {
         state.bindings.values().filter(|binding| binding.validator == *digest).cloned().collect()
     }
 
+    /// What a validator was given when it was loaded.
+    pub(crate) fn grants(&self, digest: &Digest) -> Grants {
+        self.read().entries.get(digest).map(|entry| entry.grants.clone()).unwrap_or_default()
+    }
+
+    /// The patterns that validators of this name judge.
+    pub(crate) fn patterns_of(&self, name: &ValidatorName) -> Vec<ScopePattern> {
+        let state = self.read();
+        let named = |digest| {
+            state.entries.get(digest).is_some_and(|entry| entry.info.description.name == *name)
+        };
+        let bindings = state.bindings.values().filter(|binding| named(&binding.validator));
+        bindings.map(|binding| binding.pattern.clone()).collect()
+    }
+
+    /// Whose components are let in.
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+
     pub(crate) fn has_binding(&self, pattern: &ScopePattern) -> bool {
         self.read().bindings.contains_key(pattern)
     }
@@ -212,11 +314,14 @@ impl Registry {
         limits: &Limits,
     ) -> Result<(), RequestError> {
         match event {
-            SystemEvent::ValidatorLoaded(info) if self.info(&info.digest).is_none() => {
+            SystemEvent::ValidatorLoaded(loaded) if self.info(&loaded.info.digest).is_none() => {
                 self.check_validators(limits)
             }
-            SystemEvent::ScopeBound { pattern, .. } if !self.has_binding(pattern) => {
+            SystemEvent::ScopeBound { pattern, share: None, .. } if !self.has_binding(pattern) => {
                 room("bindings", self.read().bindings.len(), limits.bindings_max)
+            }
+            SystemEvent::TrialStarted { .. } | SystemEvent::ScopeBound { share: Some(_), .. } => {
+                room("trials", self.read().trials.all().len(), limits.bindings_max)
             }
             SystemEvent::ScopeSealed { scope, .. } if self.sealed(scope).is_none() => {
                 room("sealed scopes", self.sealed.load(Ordering::Acquire), limits.sealed_scopes_max)
@@ -302,6 +407,16 @@ fn requirement(version: Option<&str>) -> Result<VersionReq, RequestError> {
 
 fn version_of(info: &RuleInfo) -> Option<Version> {
     Version::parse(&info.description.version).ok()
+}
+
+fn as_bound(
+    pattern: &ScopePattern,
+    validator: &Digest,
+    config: Option<&ConfigText>,
+    seq: Seq,
+) -> Binding {
+    let config = config.map(ConfigText::bytes);
+    Binding { pattern: pattern.clone(), validator: *validator, config, seq }
 }
 
 /// Identity of a validator and its configuration together.

@@ -49,6 +49,8 @@ pub(crate) struct Loaded {
     pub(crate) instance: Option<Box<dyn Validator>>,
     /// Events applied since the last snapshot.
     pub(crate) unsaved: u64,
+    /// Fuel of the last validation, if a candidate is to be held against it.
+    pub(crate) fuel: u64,
 }
 
 /// How an append goes on.
@@ -231,6 +233,9 @@ impl ScopeLoop {
             return Ok(Step::Ask(asking));
         }
         let decided = loaded.judge(shared, &self.row, append, host_ms, fold);
+        if let (Ok(decided), Fold::Now) = (&decided, fold) {
+            shared.shadow.offer(loaded, &self.row, append, host_ms, decided);
+        }
         decided.or_else(|fault| loaded.faulted(shared, fault, host_ms)).map(Step::Decided)
     }
 
@@ -300,6 +305,7 @@ impl ScopeLoop {
             ruling: None,
             instance: None,
             unsaved: 0,
+            fuel: 0,
         });
         Ok(())
     }
@@ -314,6 +320,37 @@ impl ScopeLoop {
         let loaded = self.loaded.as_ref().ok_or_else(unloaded)?;
         let (head, hash, bytes) = (loaded.head, loaded.hash, loaded.bytes);
         Ok(ScopeRow { head, hash, bytes, ..ScopeRow::clone(&self.row) })
+    }
+
+    /// The state as bytes, and by which validator, decided but not durable events included.
+    pub(crate) fn state(
+        &mut self,
+        shared: &Arc<Shared>,
+        cell: &Arc<Cell>,
+    ) -> Result<Option<(Digest, Snapshot)>, Outcome> {
+        self.load(shared, cell)?;
+        let loaded = self.loaded.as_mut().ok_or_else(unloaded)?;
+        loaded.ready(shared, &self.row)?;
+        let (Some(ruling), Some(instance)) = (&loaded.ruling, &mut loaded.instance) else {
+            return Ok(None);
+        };
+        if !ruling.rules.folds() {
+            return Ok(None);
+        }
+        match instance.snapshot() {
+            Ok(None) => Ok(None),
+            Ok(Some(state)) => {
+                loaded.unsaved = 0;
+                let (seq, hash, host_ms) = (loaded.head, loaded.hash, loaded.host_ms);
+                let snapshot = Snapshot { rule: ruling.rule, seq, hash, host_ms, state };
+                Ok(Some((ruling.binding.validator, snapshot)))
+            }
+            Err(Fault { kind, detail }) => {
+                loaded.instance = None;
+                let why = format!("the validator gave no state ({}): {detail}", kind.word());
+                Err(Outcome::ReadOnly { why })
+            }
+        }
     }
 
     /// Drops what is known of the scope, which somebody else has changed.

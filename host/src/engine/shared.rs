@@ -10,6 +10,7 @@ use super::pending::Pending;
 use super::pool::Scheduler;
 use super::registry::Registry;
 use super::repeats::Repeats;
+use super::shadow::Shadow;
 use crate::clock::Clock;
 use crate::log::{ConflictRow, Decision, EventLog, ReadError, ScopeRow};
 use atomic_store_core::chain::Walk;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot_bytes: AtomicUsize,
     /// Scopes found damaged, with what was found. They take no appends until a restart.
     pub(crate) sealed: Sealed,
+    /// Candidates that run beside their bindings.
+    pub(crate) shadow: Shadow,
     /// True if the journal of rejections holds what was proposed.
     pub(crate) keep_rejected: AtomicBool,
     scheduler: Arc<dyn Scheduler>,
@@ -67,6 +70,7 @@ impl Shared {
             sealed: Sealed::default(),
             repeats: Repeats::default(),
             snapshot_bytes: AtomicUsize::new(0),
+            shadow: Shadow::new(limits.trial_bytes_max),
             keep_rejected: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),

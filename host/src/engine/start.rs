@@ -7,6 +7,7 @@ use super::shared::Shared;
 use crate::log::{ReadError, ScopeRow, Snapshot};
 use crate::validator::{Start, StartError, Validator};
 use atomic_store_core::chain::Walk;
+use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Fault, FaultKind, Outcome, Overload, Seq};
 use std::ops::ControlFlow;
@@ -38,11 +39,26 @@ impl Loaded {
         let generation = shared.registry.generation();
         if self.ruling.as_ref().is_none_or(|ruling| ruling.generation != generation) {
             let ruling = shared.registry.ruling(&row.name)?;
-            if self.ruling.as_ref().is_none_or(|before| before.rule != ruling.rule) {
-                self.instance = None;
-            }
-            self.ruling = Some(ruling);
+            return self.ready_under(shared, row, ruling);
         }
+        self.begin(shared, row)
+    }
+
+    /// The same under a given rule, until the bindings change.
+    pub(crate) fn ready_under(
+        &mut self,
+        shared: &Arc<Shared>,
+        row: &ScopeRow,
+        ruling: Ruling,
+    ) -> Result<(), Outcome> {
+        if self.ruling.as_ref().is_none_or(|before| before.rule != ruling.rule) {
+            self.instance = None;
+        }
+        self.ruling = Some(ruling);
+        self.begin(shared, row)
+    }
+
+    fn begin(&mut self, shared: &Arc<Shared>, row: &ScopeRow) -> Result<(), Outcome> {
         if self.instance.is_some() {
             return Ok(());
         }
@@ -91,32 +107,52 @@ impl Loaded {
             let instance = self.instance(row, ruling, None)?;
             return Ok((instance, self.last_host_ms(row)?, 0));
         }
-        let snapshot = match self.head {
-            Seq::ZERO => None,
-            head => shared.log.snapshot(row.id, &ruling.rule, head).map_err(NotReady::Read)?,
-        };
-        if let Some(snapshot) = snapshot
-            && self.is_at(row, &snapshot)?
-        {
-            match self.instance(row, ruling, Some(&snapshot)) {
-                Ok(instance) => {
-                    let walk = Walk::from(snapshot.seq, snapshot.hash);
-                    return self.fold(instance, walk, snapshot.host_ms);
-                }
-                Err(error @ NotReady::NoRoom(_)) => return Err(error),
-                Err(error) => {
+        // The newest, else the one before it, else all events.
+        let mut before = self.head;
+        while before > Seq::ZERO {
+            let snapshot = shared.log.snapshot(row.id, &ruling.rule, before);
+            let Some(snapshot) = snapshot.map_err(NotReady::Read)? else { break };
+            before = Seq(snapshot.seq.0.saturating_sub(1));
+            if !self.is_at(row, &snapshot)? {
+                continue;
+            }
+            match self.restored(row, ruling, &snapshot) {
+                Err(error @ (NotReady::Declined(_) | NotReady::Fault(_))) => {
                     let (scope, seq) = (&row.name, snapshot.seq);
                     let why = error.describe();
-                    tracing::warn!(%scope, %seq, why, "snapshot refused; folding all events");
+                    tracing::warn!(%scope, %seq, why, "snapshot refused; going on without it");
+                    // If the log was at fault, it will be so again for what comes instead.
+                    drop(self.pending.take_failure());
                 }
+                started => return started,
             }
         }
+        self.folded(row, ruling)
+    }
+
+    /// What [`Self::start`] gives, from a snapshot and the events behind it.
+    pub(super) fn restored(
+        &self,
+        row: &ScopeRow,
+        ruling: &Ruling,
+        snapshot: &Snapshot,
+    ) -> Result<(Box<dyn Validator>, u64, u64), NotReady> {
+        let instance = self.instance(row, ruling, Some(snapshot))?;
+        self.fold(instance, Walk::from(snapshot.seq, snapshot.hash), snapshot.host_ms)
+    }
+
+    /// The same from all events.
+    pub(super) fn folded(
+        &self,
+        row: &ScopeRow,
+        ruling: &Ruling,
+    ) -> Result<(Box<dyn Validator>, u64, u64), NotReady> {
         self.fold(self.instance(row, ruling, None)?, row.walk_after(Seq::ZERO), 0)
     }
 
     /// True if the snapshot's event is the one that stands there now. It is not if the log was
     /// shortened, that was accepted, and other events came in its place.
-    fn is_at(&self, row: &ScopeRow, snapshot: &Snapshot) -> Result<bool, NotReady> {
+    pub(super) fn is_at(&self, row: &ScopeRow, snapshot: &Snapshot) -> Result<bool, NotReady> {
         let mut walk = Walk::after(&row.name, Seq(snapshot.seq.0.saturating_sub(1)));
         let mut same = false;
         let read = self.pending.replay(&mut walk, &mut |view| {
@@ -126,7 +162,7 @@ impl Loaded {
         read.map_err(NotReady::Read)?;
         if !same {
             let (scope, seq) = (&row.name, snapshot.seq);
-            tracing::warn!(%scope, %seq, "snapshot of other events; folding all events");
+            tracing::warn!(%scope, %seq, "snapshot of other events; going on without it");
         }
         Ok(same)
     }
@@ -246,6 +282,23 @@ pub(super) fn read_batches(
 }
 
 impl NotReady {
+    /// What it means for a snapshot that did not lead to a state, or for the events alone: nothing.
+    ///
+    /// # Errors
+    /// `Failed` if the snapshot is to blame, otherwise what is.
+    pub(super) fn of_snapshot(self, shared: &Shared, is: bool) -> Result<(), RequestError> {
+        match self {
+            NotReady::Read(error) => Err(shared.read_refusal(&error)),
+            NotReady::NoRoom(why) => Err(RequestError::Overloaded(why)),
+            NotReady::Declined(_) | NotReady::Fault(_) if !is => Ok(()),
+            NotReady::Declined(why) => Err(RequestError::Failed(format!("it is declined: {why}"))),
+            NotReady::Fault(fault) => {
+                let (kind, detail) = (fault.kind.word(), fault.detail);
+                Err(RequestError::Failed(format!("no state comes of it ({kind}): {detail}")))
+            }
+        }
+    }
+
     fn describe(&self) -> String {
         match self {
             NotReady::Read(error) => error.to_string(),

@@ -5,10 +5,13 @@ use super::registry::Registry;
 use super::shared::Shared;
 use crate::log::{Change, EventLog, ReadError, ScopeRow, Unit};
 use crate::validator::Rules;
+use atomic_store_core::Share;
 use atomic_store_core::chain::{self, Walk};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::{Body, Record};
-use atomic_store_core::{AppendId, ContentType, Digest, RuleInfo, ScopeName, ScopePattern, Seq};
+use atomic_store_core::{
+    AppendId, ContentType, Digest, Grants, RuleInfo, ScopeName, ScopePattern, Seq,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -18,9 +21,19 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub(crate) enum SystemEvent {
     /// A component was admitted; its bytes were stored in the same commit.
-    ValidatorLoaded(RuleInfo),
-    /// A validator judges scopes from here on.
-    ScopeBound { pattern: ScopePattern, validator: Digest, config: Option<ConfigText> },
+    ValidatorLoaded(Box<LoadedRule>),
+    /// A validator judges scopes from here on; with a share, only these of them, and the binding goes
+    /// on with the others.
+    ScopeBound {
+        pattern: ScopePattern,
+        validator: Digest,
+        config: Option<ConfigText>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        share: Option<Share>,
+        /// What made it, if it was not bound by name.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<BoundBy>,
+    },
     /// No validator of this pattern any more.
     ScopeUnbound { pattern: ScopePattern },
     /// A scope takes no appends any more.
@@ -42,6 +55,38 @@ pub(crate) enum SystemEvent {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         from: Option<RestoredFrom>,
     },
+    /// A candidate runs beside a binding, and decides nothing.
+    TrialStarted { pattern: ScopePattern, validator: Digest, config: Option<ConfigText> },
+    /// No candidate of this pattern any more, beside the binding or in its place.
+    TrialEnded { pattern: ScopePattern },
+    /// A snapshot was not what the events say, and was dropped.
+    SnapshotDropped { scope: ScopeName, validator: Digest, seq: Seq, why: String },
+}
+
+/// What made a binding, other than its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BoundBy {
+    /// A trial that has shown what was asked for.
+    Promoted { compared: u64 },
+    /// A trial that has not, for this reason; an operator insisted.
+    Forced { although: String },
+    /// The way back to what was bound before.
+    Rollback,
+}
+
+/// A component that was admitted, and on which terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoadedRule {
+    #[serde(flatten)]
+    pub(crate) info: RuleInfo,
+    /// Left out if it was given nothing, as in stores of earlier versions.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) grants: Grants,
+}
+
+fn is_nothing(grants: &Grants) -> bool {
+    *grants == Grants::default()
 }
 
 /// The scope that a restored one was renamed from, and its hash at its head.
@@ -90,6 +135,9 @@ impl SystemEvent {
             SystemEvent::ScopeUnsealed { .. } => "scope-unsealed",
             SystemEvent::ScopeDeleted { .. } => "scope-deleted",
             SystemEvent::ScopeRestored { .. } => "scope-restored",
+            SystemEvent::TrialStarted { .. } => "trial-started",
+            SystemEvent::TrialEnded { .. } => "trial-ended",
+            SystemEvent::SnapshotDropped { .. } => "snapshot-dropped",
         }
     }
 }

@@ -204,6 +204,9 @@ impl Committer {
             if let Some(snapshot) = &unit.snapshot {
                 keep_snapshot(tree, batch, unit.scope.id, snapshot)?;
             }
+            if let Some((rule, seq)) = &unit.dropped {
+                batch.remove(&tree.snapshots, rows::snapshot_key(unit.scope.id, rule, *seq));
+            }
             if let Some((digest, bytes)) = &unit.module {
                 batch.insert(&tree.modules, digest.0, &bytes[..]);
             }

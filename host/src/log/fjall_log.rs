@@ -13,8 +13,8 @@ use super::rejected::Kept;
 use super::rows::{self, Buckets, Mask};
 use super::watch::{Durable, Task, Watch};
 use super::{
-    CommitError, Decision, EventLog, OpenError, OpenOptions, OpenReport, ReadError, ScopeRow,
-    Snapshot, Tag, Topic, Unit,
+    CommitError, Decision, EventLog, KeptSnapshot, OpenError, OpenOptions, OpenReport, ReadError,
+    ScopeRow, Snapshot, Tag, Topic, Unit,
 };
 use atomic_store_core::chain::Walk;
 use atomic_store_core::protocol::StoreId;
@@ -259,6 +259,10 @@ impl EventLog for FjallLog {
 
     fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError> {
         super::fjall_proposed::read(&self.tree, scope, first)
+    }
+
+    fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError> {
+        self.tree.snapshots_of(scope, rule)
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -3,7 +3,7 @@
 use super::fjall_tree::{Tree, read_error};
 use super::rows::{self, OrderRow, Run, ScopeHead};
 use super::topic::{IndexRow, Tag};
-use super::{ReadError, ScopeRow, Snapshot};
+use super::{KeptSnapshot, ReadError, ScopeRow, Snapshot};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Digest, Position, ScopeId, ScopeName, Seq};
@@ -330,6 +330,27 @@ impl Tree {
         let name = scope_name(&bytes)?;
         names.keep(id, &name);
         Ok(name)
+    }
+
+    /// All snapshots of a scope under a rule, the newest first.
+    pub(super) fn snapshots_of(
+        &self,
+        scope: ScopeId,
+        rule: &Digest,
+    ) -> Result<Vec<KeptSnapshot>, ReadError> {
+        let range =
+            rows::snapshot_key(scope, rule, Seq::ZERO)..=rows::snapshot_key(scope, rule, Seq::MAX);
+        let mut kept = Vec::new();
+        for guard in self.db.snapshot().range(&self.snapshots, range).rev() {
+            let (key, bytes) = guard.into_inner().map_err(read_error)?;
+            let Some(seq) = rows::snapshot_seq(&key) else { continue };
+            let snapshot = rows::decode_snapshot(&bytes).and_then(|snapshot| match snapshot.seq {
+                found if found == seq => Ok(snapshot),
+                found => Err(format!("it stands at event {seq} and is of event {found}")),
+            });
+            kept.push((seq, snapshot));
+        }
+        Ok(kept)
     }
 
     /// The newest intact snapshot at or before `through`.

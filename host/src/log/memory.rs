@@ -8,7 +8,9 @@ use super::group;
 use super::memory_tables::{Stored, Tables};
 use super::rejected::{Kept, Row, class};
 use super::rows::Buckets;
-use super::{CommitError, Decision, EventLog, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit};
+use super::{
+    CommitError, Decision, EventLog, KeptSnapshot, ReadError, ScopeRow, Snapshot, Tag, Topic, Unit,
+};
 use atomic_store_core::chain::{Broken, Walk};
 use atomic_store_core::protocol::StoreId;
 use atomic_store_core::record::RecordView;
@@ -109,6 +111,19 @@ impl MemoryLog {
     /// Flips a bit of a stored event. False if there is no such event.
     pub fn damage(&self, scope: &ScopeName, seq: Seq) -> bool {
         self.state().live.damage(scope, seq)
+    }
+
+    /// Changes the state in the newest snapshot of a scope, as no checksum notices. False if there is
+    /// none.
+    pub fn spoil_snapshot(&self, scope: &ScopeName) -> bool {
+        let flip = |state: &mut Vec<u8>| state.iter_mut().last().into_iter().for_each(|b| *b ^= 1);
+        self.state().live.spoil_snapshot(scope, flip)
+    }
+
+    /// Cuts the state in the newest snapshot of a scope short, as no checksum notices. False if there
+    /// is none.
+    pub fn cut_snapshot(&self, scope: &ScopeName) -> bool {
+        self.state().live.spoil_snapshot(scope, |state| state.truncate(8))
     }
 
     /// Removes a stored event and all behind it, but not what is known of the head. False if there
@@ -444,6 +459,10 @@ impl EventLog for MemoryLog {
 
     fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError> {
         Ok(self.reading()?.live.proposed(scope, first))
+    }
+
+    fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError> {
+        Ok(self.reading()?.live.snapshots(scope, rule))
     }
 
     fn module(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {

@@ -2,7 +2,8 @@
 
 use super::rows::Buckets;
 use super::{
-    Change, CommitError, Decision, IndexRow, ScopeRow, Snapshot, Tag, Topic, Unit, topics,
+    Change, CommitError, Decision, IndexRow, KeptSnapshot, ScopeRow, Snapshot, Tag, Topic, Unit,
+    topics,
 };
 use atomic_store_core::chain::{Walk, genesis};
 use atomic_store_core::record::{self, RecordView};
@@ -21,6 +22,7 @@ pub(super) struct Stored {
     index: Vec<IndexRow>,
     decision: Option<(AppendId, Decision)>,
     snapshot: Option<Snapshot>,
+    dropped: Option<(Digest, Seq)>,
     module: Option<(Digest, Arc<[u8]>)>,
     change: Option<Change>,
     pub(super) rejection: Option<Rejection>,
@@ -38,6 +40,7 @@ impl Stored {
             index: unit.index.clone(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.clone(),
+            dropped: unit.dropped,
             module: unit.module.clone(),
             change: unit.change.as_deref().cloned(),
             rejection: unit.rejection.as_deref().cloned(),
@@ -178,6 +181,9 @@ impl Tables {
                     self.snapshots.remove(&older);
                 }
                 self.snapshots.insert(key(snapshot.seq), snapshot.clone());
+            }
+            if let Some((rule, seq)) = unit.dropped {
+                self.snapshots.remove(&(unit.scope.id, rule, seq));
             }
             if let Some((digest, bytes)) = &unit.module {
                 self.modules.insert(*digest, Arc::clone(bytes));
@@ -351,6 +357,23 @@ impl Tables {
     ) -> Option<Decision> {
         let mut buckets = self.decisions.iter().rev().filter(|(bucket, _)| alive(**bucket));
         buckets.find_map(|(_, decisions)| decisions.get(&(scope.clone(), id)).cloned())
+    }
+
+    pub(super) fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Vec<KeptSnapshot> {
+        let range = (scope, *rule, Seq::ZERO)..=(scope, *rule, Seq::MAX);
+        let kept = self.snapshots.range(range).rev();
+        kept.map(|((_, _, seq), snapshot)| (*seq, Ok(snapshot.clone()))).collect()
+    }
+
+    pub(super) fn spoil_snapshot(
+        &mut self,
+        scope: &ScopeName,
+        spoil: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let Some(id) = self.scopes.get(scope).map(|scope| scope.row.id) else { return false };
+        let newest = self.snapshots.iter_mut().filter(|((of, ..), _)| *of == id);
+        let newest = newest.max_by_key(|((.., seq), _)| *seq).map(|(_, snapshot)| snapshot);
+        newest.map(|snapshot| spoil(&mut snapshot.state)).is_some()
     }
 
     pub(super) fn snapshot(&self, scope: ScopeId, rule: &Digest, through: Seq) -> Option<Snapshot> {

@@ -197,6 +197,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`ReadError`].
     fn proposed(&self, scope: ScopeId, first: Seq) -> Result<Option<Vec<Proposal>>, ReadError>;
 
+    /// All snapshots of a scope under a rule, the newest first, each with its event; or what is wrong
+    /// with it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn snapshots(&self, scope: ScopeId, rule: &Digest) -> Result<Vec<KeptSnapshot>, ReadError>;
+
     /// The bytes of a component.
     ///
     /// # Errors
@@ -289,6 +296,8 @@ pub struct Unit {
     pub decision: Option<(AppendId, Decision)>,
     /// A snapshot to keep; the last two of a rule are kept.
     pub snapshot: Option<Snapshot>,
+    /// The rule and the event of a snapshot to remove.
+    pub dropped: Option<(Digest, Seq)>,
     /// A component to keep.
     pub module: Option<(Digest, Arc<[u8]>)>,
     /// A change of the past of a scope.
@@ -301,6 +310,9 @@ pub struct Unit {
     /// forgotten. Not the time of the events, which never falls within a scope and so may be ahead.
     pub host_ms: u64,
 }
+
+/// A stored snapshot with its event, or what is wrong with it.
+pub type KeptSnapshot = (Seq, Result<Snapshot, String>);
 
 /// What is remembered of a decided append.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -227,6 +227,12 @@ pub(super) fn snapshot_key(scope: ScopeId, rule: &Digest, seq: Seq) -> [u8; SNAP
     key
 }
 
+/// The event of a snapshot with this key.
+pub(super) fn snapshot_seq(key: &[u8]) -> Option<Seq> {
+    let seq = key.get(40..SNAPSHOT_KEY)?.try_into().ok()?;
+    Some(Seq(u64::from_be_bytes(seq)))
+}
+
 /// The bytes of a snapshot: its checksum, then itself.
 pub(super) fn encode_snapshot(snapshot: &Snapshot) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(snapshot.state.len() + 160);

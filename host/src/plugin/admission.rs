@@ -7,26 +7,30 @@ use super::bindings::{
     Admit, Apply, ApplyPacked, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, PACKED,
     Query, RULES, Restore, Snapshot, TYPES, UPCASTING, Upcast, Validate,
 };
+use super::convert;
 use super::guest::Guest;
 use super::instance::{Live, budgeted};
 use super::loader::{Exports, PackedExports, Program};
 use super::log_lines::cut;
 use super::runtime::Runtime;
-use super::{componentize, convert};
+use super::wasi;
 use crate::validator::{AdmitError, History};
 use atomic_store_core::record::BodyIn;
-use atomic_store_core::{Description, Digest, Fault, FaultKind, ScopeName, Seq};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use atomic_store_core::{Description, Digest, Fault, FaultKind, Grants, ScopeName, Seq};
 use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 /// Bytes of a message that quotes the component.
 const MESSAGE_BYTES_MAX: usize = 2_048;
 
 /// Admits a component.
-pub(super) fn admit(runtime: &Arc<Runtime>, bytes: &[u8]) -> Result<Program, AdmitError> {
+pub(super) fn admit(
+    runtime: &Arc<Runtime>,
+    bytes: &[u8],
+    grants: &Grants,
+) -> Result<Program, AdmitError> {
     runtime
         .limits
         .check_component(bytes.len())
@@ -38,36 +42,38 @@ pub(super) fn admit(runtime: &Arc<Runtime>, bytes: &[u8]) -> Result<Program, Adm
                 .to_owned(),
         ));
     }
-    let component = compile(runtime, bytes)?;
-    check_imports(runtime, &component)?;
-    let exports = find_exports(runtime, &component)?;
-    let pre = runtime
-        .linker
-        .instantiate_pre(&component)
-        .map_err(|error| AdmitError::Contract(message(&error)))?;
-    let (description, places) = describe(runtime, &pre, &exports)?;
     let digest = Digest::of(bytes);
-    Ok(Program { digest, description, pre, exports, places, runtime: Arc::clone(runtime) })
+    let compiled = runtime.compiler.compile(runtime, digest, bytes)?;
+    let component = &compiled.component;
+    check_imports(runtime, component, grants.wasi)?;
+    let exports = find_exports(runtime, component)?;
+    let pre = linker(runtime, component, grants.wasi)
+        .and_then(|linker| linker.instantiate_pre(component))
+        .map_err(|error| AdmitError::Contract(message(&error)))?;
+    let (description, places) = describe(runtime, &pre, &exports, grants.wasi)?;
+    runtime.compiler.keep(digest, compiled);
+    let (grants, runtime) = (grants.clone(), Arc::clone(runtime));
+    Ok(Program { digest, description, pre, exports, grants, places, runtime })
 }
 
-/// Makes a component of the bytes and compiles it.
-///
-/// wasmtime and wit-component promise no panic on bad input but have had some; here that would
-/// take the store down for a file, so a panic counts as a malformed file.
-fn compile(runtime: &Runtime, bytes: &[u8]) -> Result<Component, AdmitError> {
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        let component = componentize::component(bytes)?;
-        Component::from_binary(&runtime.engine, &component).map_err(|error| {
-            AdmitError::Malformed(format!("this is not a valid component: {}", message(&error)))
-        })
-    }));
-    compiled.unwrap_or_else(|_panic| {
-        Err(AdmitError::Malformed("the compiler failed on this component".to_owned()))
-    })
+/// The functions that the component may import.
+fn linker(runtime: &Runtime, component: &Component, wasi: bool) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = runtime.linker.clone();
+    if wasi {
+        for (name, import) in component.component_type().imports(&runtime.engine) {
+            if let ComponentItem::ComponentInstance(interface) = &import.ty
+                && wasi::is_known(name)
+            {
+                let items = interface.exports(&runtime.engine).map(|(name, item)| (name, item.ty));
+                wasi::link(&mut linker, name, items)?;
+            }
+        }
+    }
+    Ok(linker)
 }
 
-/// Refuses every import but the contract's, and names them all.
-fn check_imports(runtime: &Runtime, component: &Component) -> Result<(), AdmitError> {
+/// Refuses every import but the contract's and what was given, and names them all.
+fn check_imports(runtime: &Runtime, component: &Component, wasi: bool) -> Result<(), AdmitError> {
     let mut foreign = Vec::new();
     let ty = component.component_type();
     for (name, import) in ty.imports(&runtime.engine) {
@@ -75,6 +81,7 @@ fn check_imports(runtime: &Runtime, component: &Component) -> Result<(), AdmitEr
             HISTORY => &["head", "read"],
             LOG => &["line"],
             TYPES => &[],
+            name if wasi && wasi::is_known(name) => continue,
             _ => {
                 foreign.push(name.to_owned());
                 continue;
@@ -152,6 +159,7 @@ fn describe(
     runtime: &Arc<Runtime>,
     pre: &InstancePre<Guest>,
     exports: &Exports,
+    wasi: bool,
 ) -> Result<(Description, usize), AdmitError> {
     let _slot = runtime
         .slot(1)
@@ -162,7 +170,7 @@ fn describe(
             AdmitError::Description(format!("{call} failed: {}: {}", kind.word(), fault.detail))
         }
     };
-    let mut live = Live::new(runtime, pre, &ScopeName::system(), Arc::new(NoHistory))
+    let mut live = Live::new(runtime, pre, &ScopeName::system(), Arc::new(NoHistory), wasi)
         .map_err(|fault| failed("its start", fault))?;
     let describe = check_types(&mut live, exports)?;
     let answer: DescriptionOut =
@@ -229,6 +237,7 @@ impl History for NoHistory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::compile::CompileOptions;
     use super::*;
     use atomic_store_core::Limits;
 
@@ -237,9 +246,9 @@ mod tests {
 
     #[test]
     fn machine_code_is_never_taken_not_even_from_this_very_engine() {
-        let runtime = Runtime::new(Arc::new(Limits::default())).unwrap();
+        let runtime = Runtime::new(Arc::new(Limits::default()), CompileOptions::default()).unwrap();
         let compiled = runtime.engine.precompile_component(EMPTY).unwrap();
-        let error = admit(&runtime, &compiled).err().unwrap();
+        let error = admit(&runtime, &compiled, &Grants::default()).err().unwrap();
         assert!(matches!(&error, AdmitError::Malformed(why) if why.contains("machine code")));
     }
 }

@@ -16,7 +16,7 @@ use wasmparser::{Encoding, Parser, Payload, TypeRef};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract, as published.
-const CONTRACT: &str = include_str!("../../../wit/validator.wit");
+pub(super) const CONTRACT: &str = include_str!("../../../wit/validator.wit");
 /// The world that a validator is built for.
 const WORLD: &str = "validator";
 /// The world of one with the faster calls.

@@ -4,6 +4,7 @@ use super::bindings::{EventOwned, HISTORY, LOG, Level};
 use super::convert;
 use super::limits::{HostError, Meter};
 use super::log_lines::{self, LogLines};
+use super::wasi::{Moment, VirtualWasi};
 use crate::validator::History;
 use atomic_store_core::{Limits, ScopeName, Seq};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Guest {
     pub(super) limits: Arc<Limits>,
     /// Calls to the host since the call began.
     pub(super) hostcalls: u32,
+    /// For guests that were given one.
+    pub(super) wasi: Option<Box<VirtualWasi>>,
 }
 
 impl Guest {
@@ -32,6 +35,13 @@ impl Guest {
     pub(super) fn begin_call(&mut self) {
         self.meter.begin_call();
         self.hostcalls = 0;
+    }
+
+    /// Says what the next call is about, for guests that can ask for time and random numbers.
+    pub(super) fn at(&mut self, moment: Moment) {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.begin(moment);
+        }
     }
 }
 
@@ -56,7 +66,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Counts a call to the host and charges its fuel.
-fn count(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<()> {
+pub(super) fn count(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<()> {
     let guest = store.data_mut();
     guest.hostcalls = guest.hostcalls.saturating_add(1);
     let max = guest.limits.hostcalls_max;
@@ -67,7 +77,7 @@ fn count(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<()> {
 }
 
 /// Takes fuel for work that the host does.
-fn charge(store: &mut StoreContextMut<'_, Guest>, fuel: u64) -> wasmtime::Result<()> {
+pub(super) fn charge(store: &mut StoreContextMut<'_, Guest>, fuel: u64) -> wasmtime::Result<()> {
     let left = store.get_fuel()?;
     match left.checked_sub(fuel) {
         Some(left) => store.set_fuel(left),

@@ -9,6 +9,7 @@ use super::limits::{HostError, Meter, bad_output, fault, trace};
 use super::loader::Program;
 use super::log_lines::LogLines;
 use super::runtime::{Runtime, Slot};
+use super::wasi::Moment;
 use super::{convert, packed};
 use crate::validator::{Admission, History, Start, StartError, Validator, Verdict, upcasted};
 use atomic_store_core::record::BodyIn;
@@ -20,6 +21,10 @@ use wasmtime::component::{Instance, InstancePre};
 /// Bytes beyond the cap that a snapshot is read with, so that one a little too large is refused with
 /// its own cap and not with that of all calls.
 const SNAPSHOT_SLACK: usize = 64 * 1024;
+
+/// Before there is anything to judge: whether an instance starts with `init` or `restore`, it sees the
+/// same.
+const STARTING: Moment = Moment { call: "start", seq: 0, ms: Some(0) };
 
 /// A store with its budget set, and the instance in it.
 pub(super) struct Live {
@@ -34,18 +39,21 @@ impl Live {
         pre: &InstancePre<Guest>,
         scope: &ScopeName,
         history: Arc<dyn History>,
+        wasi: bool,
     ) -> Result<Self, Fault> {
         let limits = Arc::clone(&runtime.limits);
         let guest = Guest {
-            meter: Meter::new(&limits),
+            meter: Meter::new(&limits, Arc::clone(&runtime.memory)),
             scope: scope.clone(),
             history,
             log: LogLines::default(),
             limits,
             hostcalls: 0,
+            wasi: wasi.then(Box::default),
         };
         let mut store = Store::new(&runtime.engine, guest);
         store.limiter(|guest| &mut guest.meter);
+        store.data_mut().at(STARTING);
         let instance = budgeted(&mut store, runtime, "start", |store| {
             pre.instantiate(store).map_err(HostError::resources)
         })?;
@@ -68,6 +76,7 @@ pub(super) fn budgeted<R>(
         Ok(()) => run(store),
         Err(error) => Err(error),
     };
+    store.data_mut().end_call();
     let Guest { log, scope, meter, .. } = store.data_mut();
     log.flush(scope, call);
     if let Err(error) = &result {
@@ -108,8 +117,8 @@ impl WasmValidator {
         let runtime = &program.runtime;
         let slot = runtime.slot(program.places).ok_or_else(|| no_room(runtime))?;
         let history = Arc::clone(&start.history);
-        let mut live =
-            Live::new(runtime, &program.pre, start.scope, history).map_err(StartError::Fault)?;
+        let mut live = Live::new(runtime, &program.pre, start.scope, history, program.grants.wasi)
+            .map_err(StartError::Fault)?;
         let answer = match start.snapshot {
             Some(snapshot) => restore(&mut live, program, start, snapshot),
             None => init(&mut live, program, start),
@@ -128,7 +137,37 @@ impl WasmValidator {
         Ok(WasmValidator { live: Some(live), calls, runtime: Arc::clone(runtime), _slot: slot })
     }
 
-    /// Folds events as they are.
+    /// Runs one call, and its checks; a fault in either ends the instance.
+    fn call<R, T>(
+        &mut self,
+        moment: Moment,
+        run: impl FnOnce(&mut Store<Guest>, &Calls) -> wasmtime::Result<R>,
+        check: impl FnOnce(R) -> Result<T, atomic_store_core::Invalid>,
+    ) -> Result<T, Fault> {
+        let Some(live) = &mut self.live else { return Err(lost()) };
+        live.store.data_mut().at(moment);
+        let calls = &self.calls;
+        let answer =
+            budgeted(&mut live.store, &self.runtime, moment.call, |store| run(store, calls));
+        let checked = answer
+            .and_then(|answer| check(answer).map_err(|invalid| bad_output(invalid.to_string())));
+        if checked.is_err() {
+            self.live = None;
+        }
+        checked
+    }
+}
+
+impl WasmValidator {
+    /// Folds events as they are, with as many calls as it takes that how they come, one by one or in a
+    /// batch, does not show in what a clock says.
+    fn fold_in_turn(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        if self.has_wasi() {
+            return events.iter().try_for_each(|event| self.fold(std::slice::from_ref(event)));
+        }
+        self.fold(events)
+    }
+
     fn fold(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
         let run = |store: &mut Store<Guest>, calls: &Calls| {
             if let Some(fast) = calls.packed {
@@ -145,38 +184,10 @@ impl WasmValidator {
                 }
             }
         };
-        self.call("apply", run, Ok)
+        self.call(moment_of("apply", events), run, Ok)
     }
 
-    /// Runs one call, and its checks; a fault in either ends the instance.
-    fn call<R, T>(
-        &mut self,
-        name: &'static str,
-        run: impl FnOnce(&mut Store<Guest>, &Calls) -> wasmtime::Result<R>,
-        check: impl FnOnce(R) -> Result<T, atomic_store_core::Invalid>,
-    ) -> Result<T, Fault> {
-        let Some(live) = &mut self.live else { return Err(lost()) };
-        let calls = &self.calls;
-        let answer = budgeted(&mut live.store, &self.runtime, name, |store| run(store, calls));
-        let checked = answer
-            .and_then(|answer| check(answer).map_err(|invalid| bad_output(invalid.to_string())));
-        if checked.is_err() {
-            self.live = None;
-        }
-        checked
-    }
-}
-
-impl Validator for WasmValidator {
-    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
-        if self.calls.upcast.is_none() {
-            return self.fold(events);
-        }
-        let newer = self.upcast(events)?;
-        self.fold(&upcasted(events, &newer))
-    }
-
-    fn upcast(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+    fn upcast_all(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
         let Some(upcast) = self.calls.upcast else { return Ok(vec![None; events.len()]) };
         let run = |store: &mut Store<Guest>, _: &Calls| {
             let upcast: Upcast<'_> = upcast;
@@ -184,7 +195,39 @@ impl Validator for WasmValidator {
             Ok(upcast.call(store, (&events,))?.0)
         };
         let limits = Arc::clone(&self.runtime.limits);
-        self.call("upcast", run, |answer| convert::upcast(answer, events, &limits))
+        let moment = moment_of("upcast", events);
+        self.call(moment, run, |answer| convert::upcast(answer, events, &limits))
+    }
+
+    fn has_wasi(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.store.data().wasi.is_some())
+    }
+
+    /// What a call is about that is about no event of its own.
+    fn now(&self, call: &'static str) -> Moment {
+        // Only a guest that was given WASI can tell.
+        let guest = self.live.as_ref().map(|live| live.store.data());
+        let head = guest.filter(|guest| guest.wasi.is_some()).map(|guest| guest.history.head());
+        Moment { call, seq: head.map_or(0, |head| head.0), ms: None }
+    }
+}
+
+impl Validator for WasmValidator {
+    fn apply(&mut self, events: &[BodyIn<'_>]) -> Result<(), Fault> {
+        if self.calls.upcast.is_none() {
+            return self.fold_in_turn(events);
+        }
+        let newer = self.upcast(events)?;
+        self.fold_in_turn(&upcasted(events, &newer))
+    }
+
+    fn upcast(&mut self, events: &[BodyIn<'_>]) -> Result<Vec<Option<Proposal>>, Fault> {
+        if self.has_wasi() {
+            let one = |event| self.upcast_all(std::slice::from_ref(event));
+            let newer: Result<Vec<_>, _> = events.iter().map(one).collect();
+            return Ok(newer?.concat());
+        }
+        self.upcast_all(events)
     }
 
     fn validate(&mut self, proposals: &[Proposal], host_ms: u64) -> Result<Verdict, Fault> {
@@ -201,7 +244,9 @@ impl Validator for WasmValidator {
             Ok(answer)
         };
         let limits = Arc::clone(&self.runtime.limits);
-        self.call("validate", run, |answer| convert::verdict(answer, proposals, &limits))
+        let now = self.now("validate");
+        let moment = Moment { seq: now.seq.saturating_add(1), ms: Some(host_ms), ..now };
+        self.call(moment, run, |answer| convert::verdict(answer, proposals, &limits))
     }
 
     fn admit(
@@ -215,13 +260,18 @@ impl Validator for WasmValidator {
             return Ok(None);
         }
         let Some(fast) = self.calls.packed else { return Ok(None) };
+        if self.has_wasi() {
+            // What it draws while it judges would change what it draws while it folds.
+            return Ok(None);
+        }
         let run = |store: &mut Store<Guest>, _: &Calls| {
             let admit: Admit<'_> = fast.admit;
             Ok(admit.call(store, (&packed::proposal(proposal, seq, host_ms),))?.0)
         };
         let limits = Arc::clone(&self.runtime.limits);
         let proposals = std::slice::from_ref(proposal);
-        let admission = self.call("admit", run, |answer| match answer {
+        let moment = Moment { call: "admit", seq: seq.0, ms: Some(host_ms) };
+        let admission = self.call(moment, run, |answer| match answer {
             Ok(None) => Ok(Admission::Folded),
             Ok(Some(yes)) => {
                 convert::verdict(Ok(vec![yes]), proposals, &limits).map(Admission::Judged)
@@ -233,8 +283,9 @@ impl Validator for WasmValidator {
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let limits = Arc::clone(&self.runtime.limits);
+        let moment = self.now("snapshot");
         self.call(
-            "snapshot",
+            moment,
             |store, calls| {
                 // A snapshot may be larger than what any other call may hand over.
                 let bytes = limits.snapshot_bytes_max.saturating_add(SNAPSHOT_SLACK);
@@ -250,8 +301,9 @@ impl Validator for WasmValidator {
 
     fn query(&mut self, name: &str, args: &[u8]) -> Result<Result<Vec<u8>, String>, Fault> {
         let limits = Arc::clone(&self.runtime.limits);
+        let moment = self.now("query");
         self.call(
-            "query",
+            moment,
             |store, calls| {
                 let query: Query<'_> = calls.query;
                 query.call(store, (name, args))
@@ -264,6 +316,11 @@ impl Validator for WasmValidator {
                 Ok(answer)
             },
         )
+    }
+
+    fn fuel(&mut self) -> Option<u64> {
+        let left = self.live.as_mut()?.store.get_fuel().ok()?;
+        self.runtime.limits.call_fuel_max.checked_sub(left)
     }
 }
 
@@ -315,6 +372,12 @@ fn calls(live: &mut Live, program: &Program) -> wasmtime::Result<Calls> {
 fn no_room(runtime: &Runtime) -> StartError {
     let max = runtime.instances_max;
     StartError::NoRoom(format!("no room for one more validator; at most {max} may be alive"))
+}
+
+/// What a call about events is about: the last of them.
+fn moment_of(call: &'static str, events: &[BodyIn<'_>]) -> Moment {
+    let (seq, ms) = events.last().map_or((0, 0), |event| (event.seq.0, event.host_ms));
+    Moment { call, seq, ms: Some(ms) }
 }
 
 fn lost() -> Fault {

@@ -7,6 +7,8 @@
 use super::log_lines::cut;
 use atomic_store_core::{Fault, FaultKind, Limits, ScopeName};
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 /// Core instances inside one component. Python components have about 26.
@@ -29,16 +31,19 @@ pub(super) struct Meter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     memory_bytes: usize,
+    /// What all instances have together.
+    all: Arc<AtomicUsize>,
     memories: usize,
     denied: Option<String>,
 }
 
 impl Meter {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, all: Arc<AtomicUsize>) -> Self {
         Meter {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
+            all,
             memories: 0,
             denied: None,
         }
@@ -60,6 +65,12 @@ impl Meter {
     }
 }
 
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.memory_bytes, Ordering::Relaxed);
+    }
+}
+
 impl ResourceLimiter for Meter {
     fn memory_growing(
         &mut self,
@@ -73,6 +84,8 @@ impl ResourceLimiter for Meter {
             self.denied = Some(format!("{total} bytes of memory, at most {max} are allowed"));
             return Ok(false);
         }
+        // A memory only grows, so this is what it grows by.
+        self.all.fetch_add(total.saturating_sub(self.memory_bytes), Ordering::Relaxed);
         self.memory_bytes = total;
         self.memories += usize::from(current == 0);
         Ok(true)

@@ -1,11 +1,13 @@
 //! The public face: bytes in, rules out.
 
 use super::admission;
+use super::compile::{CompileCounts, CompileOptions};
 use super::guest::Guest;
 use super::instance::WasmValidator;
 use super::runtime::Runtime;
-use crate::validator::{AdmitError, Loader, Rules, Start, StartError, Validator};
-use atomic_store_core::{Description, Digest, Limits};
+use crate::self_test;
+use crate::validator::{AdmitError, Loader, Rules, Start, StartError, Trial, Validator};
+use atomic_store_core::{Check, Description, Digest, Grants, Limits};
 use std::sync::Arc;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -25,7 +27,21 @@ impl WasmLoader {
     /// # Errors
     /// [`RuntimeError`] if the machine does not let it.
     pub fn new(limits: Limits) -> Result<Self, RuntimeError> {
-        Ok(WasmLoader { runtime: Runtime::new(Arc::new(limits))? })
+        WasmLoader::with(limits, CompileOptions::default())
+    }
+
+    /// The same, with a say in where compiling is done.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the machine does not let it.
+    pub fn with(limits: Limits, compiling: CompileOptions) -> Result<Self, RuntimeError> {
+        Ok(WasmLoader { runtime: Runtime::new(Arc::new(limits), compiling)? })
+    }
+
+    /// How many components were compiled since the start, and how many need not be.
+    #[must_use]
+    pub fn compiled(&self) -> CompileCounts {
+        self.runtime.compiler.counts()
     }
 
     /// Instances that may be alive at a time: the limit, or what the kernel has memory maps for.
@@ -37,7 +53,19 @@ impl WasmLoader {
 
 impl Loader for WasmLoader {
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Rules>, AdmitError> {
-        Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes)? }))
+        self.load_granted(bytes, &Grants::default())
+    }
+
+    fn load_granted(&self, bytes: &[u8], grants: &Grants) -> Result<Arc<dyn Rules>, AdmitError> {
+        Ok(Arc::new(WasmRules { program: admission::admit(&self.runtime, bytes, grants)? }))
+    }
+
+    fn try_out(&self, rules: &dyn Rules, trial: &Trial) -> Vec<Check> {
+        self_test::run(rules, trial, &self.runtime.limits)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.runtime.memory_bytes()
     }
 }
 
@@ -68,6 +96,7 @@ pub(super) struct Program {
     pub(super) description: Description,
     pub(super) pre: InstancePre<Guest>,
     pub(super) exports: Exports,
+    pub(super) grants: Grants,
     /// Places of an instance among those that may be alive.
     pub(super) places: usize,
     pub(super) runtime: Arc<Runtime>,

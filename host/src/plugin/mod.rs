@@ -6,6 +6,8 @@
 
 mod admission;
 mod bindings;
+mod code_cache;
+mod compile;
 mod componentize;
 mod convert;
 mod guest;
@@ -15,6 +17,11 @@ mod loader;
 mod log_lines;
 mod packed;
 mod runtime;
+mod wasi;
+mod wasi_streams;
+mod worker;
 
+pub use compile::{CompileCounts, CompileOptions};
 pub use loader::{RuntimeError, WasmLoader};
 pub use runtime::thread_stack_bytes;
+pub use worker::{CompilerProcess, WorkerLimits, compile_worker};

@@ -3,6 +3,7 @@
 //!
 //! Whatever could make two runs of a guest differ is off: threads, relaxed SIMD, the bits of a NaN.
 
+use super::compile::{CompileOptions, Compiler};
 use super::guest::{self, Guest};
 use super::loader::RuntimeError;
 use atomic_store_core::Limits;
@@ -36,31 +37,44 @@ pub const fn thread_stack_bytes(limits: &Limits) -> usize {
 pub(super) struct Runtime {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Guest>,
+    pub(super) compiler: Compiler,
     pub(super) limits: Arc<Limits>,
     /// Ticks after which a call is over time.
     pub(super) call_ticks: u64,
     /// Most instances alive at a time; one with several memories counts as several.
     pub(super) instances_max: usize,
     alive: AtomicUsize,
+    /// Bytes of linear memory of all instances.
+    pub(super) memory: Arc<AtomicUsize>,
     _ticker: Ticker,
 }
 
 impl Runtime {
-    pub(super) fn new(limits: Arc<Limits>) -> Result<Arc<Self>, RuntimeError> {
+    pub(super) fn new(
+        limits: Arc<Limits>,
+        compiling: CompileOptions,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let wasm = |error: wasmtime::Error| RuntimeError(format!("{error:#}"));
-        let engine = Engine::new(&config(&limits)).map_err(wasm)?;
+        let engine = engine(&limits).map_err(wasm)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(wasm)?;
         let ticker = Ticker::start(&engine)?;
         Ok(Arc::new(Runtime {
+            compiler: Compiler::new(&engine, &limits, compiling),
             linker,
             call_ticks: limits.call_ms_max.div_ceil(TICK_MS).saturating_add(1),
             instances_max: limits.instances_max.min(instances_by_maps()),
             alive: AtomicUsize::new(0),
+            memory: Arc::default(),
             limits,
             engine,
             _ticker: ticker,
         }))
+    }
+
+    /// Bytes of linear memory of all instances that are alive.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Reserves the places of one instance, one for each of its memories; nothing if too few are
@@ -82,6 +96,11 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.runtime.alive.fetch_sub(self.places, Ordering::Relaxed);
     }
+}
+
+/// The engine, with the same settings wherever something is compiled or run.
+pub(super) fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
+    Engine::new(&config(limits))
 }
 
 fn config(limits: &Limits) -> Config {

@@ -9,8 +9,10 @@ use super::session::{Session, Streaming, decode};
 use super::uploads::Upload;
 use super::{past, rejections, skim, skim_batches, skim_reads};
 use crate::engine::{Against, Burst, Engine, Selection};
-use atomic_store_core::protocol::{At, ClientFrame, Replay, Reply, Request, RequestError};
-use atomic_store_core::{PagePlace, ScopeName};
+use atomic_store_core::protocol::{
+    Admitted, At, ClientFrame, Replay, Reply, Request, RequestError,
+};
+use atomic_store_core::{LoadOptions, PagePlace, ScopeName, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,11 +183,8 @@ impl Requests {
                 }
             }
             Request::Backtest { candidate, against, scopes, after, config } => {
-                let Some(stream) = self.stream(call, false) else { return };
                 let against = Against { validator: against, scopes, after, config };
-                let trial = candidate.ok_or_else(|| Arc::clone(&self.offered));
-                let session = Arc::clone(&self.session);
-                tokio::spawn(proofs::backtest(session, stream, trial, against));
+                self.backtest(call, candidate, against);
             }
             Request::Bundle { scope, of } => {
                 let Some(stream) = self.stream(call, false) else { return };
@@ -193,6 +192,7 @@ impl Requests {
             }
             Request::LoadValidator { part, last } => self.load(call, &part, last),
             Request::OfferValidator { part, last } => self.offer(call, &part, last),
+            Request::AdmitValidator { part, last } => self.admit(call, &part, last),
             Request::RestoreScope { scope, records, last, from } => {
                 let (restores, hub) = (self.restores.clone(), Arc::clone(&self.session.hub));
                 let part = Part { scope, records, last, from };
@@ -200,6 +200,12 @@ impl Requests {
             }
             other => self.task(call, |engine| answer(engine, other)),
         }
+    }
+
+    fn backtest(&mut self, call: u64, candidate: Option<ValidatorRef>, against: Against) {
+        let Some(stream) = self.stream(call, false) else { return };
+        let trial = candidate.ok_or_else(|| Arc::clone(&self.offered));
+        tokio::spawn(proofs::backtest(Arc::clone(&self.session), stream, trial, against));
     }
 
     fn stream(&mut self, call: u64, subscription: bool) -> Option<Streaming> {
@@ -244,13 +250,32 @@ impl Requests {
     }
 
     fn load(&mut self, call: u64, part: &[u8], last: bool) {
+        self.upload(call, part, last, |engine, component| {
+            let loaded = engine.load_with(component, &LoadOptions::default())?;
+            let Admitted { info, new, bindings, .. } = loaded;
+            Ok(Reply::Validator { info, new, bindings })
+        });
+    }
+
+    fn admit(&mut self, call: u64, part: &[u8], last: Option<LoadOptions>) {
+        let (last, options) = (last.is_some(), last.unwrap_or_default());
+        self.upload(call, part, last, move |engine, component| {
+            engine
+                .load_with(component, &options)
+                .map(|admitted| Reply::Admitted(Box::new(admitted)))
+        });
+    }
+
+    /// Takes a part of a component; the whole is then worked on.
+    fn upload(
+        &mut self,
+        call: u64,
+        part: &[u8],
+        last: bool,
+        work: impl FnOnce(&Engine, &[u8]) -> Result<Reply, RequestError> + Send + 'static,
+    ) {
         match self.upload.part(&self.session.hub, part, last) {
-            Ok(Some(whole)) => self.task(call, move |engine| {
-                let (info, new) = engine.load(whole.bytes())?;
-                let bindings = engine.validators().1;
-                let bindings = bindings.into_iter().filter(|b| b.validator == info.digest);
-                Ok(Reply::Validator { new, bindings: bindings.collect(), info })
-            }),
+            Ok(Some(whole)) => self.task(call, move |engine| work(engine, whole.bytes())),
             Ok(None) => {
                 self.started += 1;
                 self.session.out.reply(call, &Reply::Done);
@@ -349,6 +374,9 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
             let (info, bindings) = engine.validator(&validator)?;
             Ok(Reply::Validator { info, new: false, bindings })
         }
+        Request::ShowAdmission { validator } => {
+            engine.admission(&validator).map(|admitted| Reply::Admitted(Box::new(admitted)))
+        }
         Request::Bind { pattern, validator, config } => {
             engine.bind(pattern, &validator, config).map(Reply::Bound)
         }
@@ -369,6 +397,8 @@ fn answer(engine: &Engine, request: Request) -> Result<Reply, RequestError> {
         Request::LocateRejections { scope, last } => {
             Ok(Reply::RejectionsEnd(engine.rejections_end(scope.as_ref(), last)))
         }
+        Request::Upgrade(request) => engine.upgrade(request).map(Reply::Upgrade),
+        Request::Snapshots(request) => engine.snapshots(request).map(Reply::Snapshots),
         Request::Status => Ok(Reply::Status(Box::new(engine.status()))),
         _ => {
             let (field, why) = ("request".into(), "this server does not know it".into());

@@ -3,16 +3,17 @@
 mod proofs;
 mod replies;
 mod requests;
+mod upgrades;
 
 pub(crate) use replies::replies;
 pub(crate) use requests::requests;
 
-use atomic_store_core::protocol::ScopeInfo;
+use atomic_store_core::protocol::{Admitted, ScopeInfo};
 use atomic_store_core::record::{Body, Record, RecordView};
 use atomic_store_core::{
-    Append, AppendId, Binding, Committed, Condition, Conflict, ContentType, Description, Digest,
-    ExpectedHead, Fault, FaultKind, Filter, Key, Outcome, Overload, Place, Position, Proposal,
-    Reason, Refusal, RuleInfo, ScopeName, Seq, Span,
+    Append, AppendId, Binding, Check, CheckResult, Committed, Condition, Conflict, ContentType,
+    Description, Digest, ExpectedHead, Fault, FaultKind, Filter, Grants, Key, Outcome, Overload,
+    Place, Position, Proposal, Reason, Refusal, RuleInfo, ScopeName, Seq, Span,
 };
 
 pub(crate) fn scope() -> ScopeName {
@@ -159,6 +160,26 @@ pub(crate) fn rule() -> RuleInfo {
         },
         bytes: 70_000,
         built_in: false,
+    }
+}
+
+pub(crate) fn admitted() -> Admitted {
+    let check = |result, input| Check {
+        name: "starts".to_owned(),
+        result,
+        detail: "fine".to_owned(),
+        input,
+    };
+    Admitted {
+        info: rule(),
+        new: true,
+        bindings: vec![binding()],
+        grants: Grants { wasi: true, signed_by: Some("ed25519:00".to_owned()) },
+        checks: vec![
+            check(CheckResult::Passed, None),
+            check(CheckResult::Skipped, None),
+            check(CheckResult::Failed, Some(proposal())),
+        ],
     }
 }
 

@@ -1,6 +1,6 @@
 //! A sample of every reply.
 
-use super::{binding, proposal, rule, scope, scope_info};
+use super::{admitted, binding, proposal, rule, scope, scope_info};
 use atomic_store_core::protocol::{
     Ended, Entry, Reply, RequestError, Step, StoreId, StoreStatus, VerifyReport,
 };
@@ -107,6 +107,7 @@ fn later() -> Vec<(&'static str, Reply)> {
         ("Deleted", Reply::Deleted { events: 300 }),
         ("Scanned", Reply::Scanned { seq: Seq(300), position: Position(301) }),
         ("Replaying", Reply::Replaying { after, through }),
+        ("Admitted", Reply::Admitted(Box::new(admitted()))),
         ("Skipped", skipped),
         ("RejectionsEnd", Reply::RejectionsEnd(end)),
     ]
@@ -114,5 +115,6 @@ fn later() -> Vec<(&'static str, Reply)> {
 
 /// All, in groups.
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
-    [plain(), later(), super::proofs::replies()].concat()
+    let more = [super::proofs::replies(), super::upgrades::replies()].concat();
+    [plain(), later(), more].concat()
 }

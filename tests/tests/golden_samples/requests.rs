@@ -3,7 +3,8 @@
 use super::{append, filter, proposal, scope};
 use atomic_store_core::protocol::{At, Origin, Replay, Request};
 use atomic_store_core::{
-    Append, Digest, JointAppend, OriginatorVerdict, Part, Position, Reason, Seq,
+    Append, Digest, JointAppend, LoadOptions, OriginatorVerdict, Part, Position, Reason, Seq,
+    ValidatorRef,
 };
 
 fn reads() -> Vec<(&'static str, Request)> {
@@ -152,7 +153,25 @@ fn whole_scopes() -> Vec<(&'static str, Request)> {
     ]
 }
 
+fn admission() -> Vec<(&'static str, Request)> {
+    let options = LoadOptions {
+        wasi: true,
+        strict: true,
+        check_only: false,
+        signature: Some(vec![7; 3]),
+        recorded: Some("auction/*".parse().unwrap()),
+        config: Some(b"{}".to_vec()),
+    };
+    let validator = ValidatorRef::Digest("0123456789ab".to_owned());
+    vec![
+        ("AdmitValidator", Request::AdmitValidator { part: vec![0, b'a'], last: Some(options) }),
+        ("AdmitValidator part", Request::AdmitValidator { part: vec![1], last: None }),
+        ("ShowAdmission", Request::ShowAdmission { validator }),
+    ]
+}
+
 /// All, in groups.
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
-    [reads(), calls(), of_the_past(), joint(), whole_scopes(), super::proofs::requests()].concat()
+    let more = [admission(), super::proofs::requests(), super::upgrades::requests()].concat();
+    [reads(), calls(), of_the_past(), joint(), whole_scopes(), more].concat()
 }

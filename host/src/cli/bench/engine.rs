@@ -5,6 +5,7 @@ use crate::cli::connect;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use atomic_store::engine::{ACCEPT_ALL, Engine};
+use atomic_store::signing::Trust;
 use atomic_store::store::{Store, StoreOptions};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::{ScopePattern, ValidatorRef};
@@ -45,7 +46,7 @@ impl Setup {
     pub(super) fn open(&self, path: &Path) -> Result<Store, Failure> {
         let mut options = StoreOptions::new(path.join("data"));
         options.cache_bytes = CACHE_BYTES;
-        connect::open_blocking(options)
+        connect::open_blocking(options, Trust::default())
     }
 
     /// Binds the validator to the scopes of the benchmark.

@@ -53,7 +53,7 @@ impl Ruled {
 
     fn fold(&mut self, seq: Seq, event: SystemEvent, configs: &mut HashSet<Arc<[u8]>>) {
         match event {
-            SystemEvent::ScopeBound { pattern, validator, config } => {
+            SystemEvent::ScopeBound { pattern, validator, config, .. } => {
                 let config = config.map(|config| {
                     let bytes: Arc<[u8]> = config.bytes().into();
                     if let Some(known) = configs.get(&bytes) {

@@ -1,0 +1,82 @@
+//! Threads that end with the engine and decide nothing: candidates on trial, proofs of snapshots.
+
+use super::handle::{Engine, Runtime};
+use super::scrub;
+use super::shadow::Turned;
+use super::shared::Shared;
+use super::system::SystemLog;
+use crate::validator::Loader;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// Starts them. Nobody waits for their end: they hold nothing that must be put in order.
+pub(super) fn start(engine: &Engine, stack_bytes: usize) -> std::io::Result<()> {
+    let named = |name: &str| Builder::new().name(name.to_owned()).stack_size(stack_bytes);
+    let shared = Arc::clone(&engine.shared);
+    drop(named("candidates").spawn(move || shared.shadow.run(&shared))?);
+    let rest = Duration::from_millis(engine.shared.limits.scrub_ms);
+    if rest > Duration::ZERO {
+        let frail = Frail::of(engine);
+        drop(named("scrub").spawn(move || scrub::run(&frail, rest))?);
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Lets a candidate judge one of the appends that wait for it; false if there is nothing to judge,
+    /// or not yet. Only with [`super::Drive::Manual`].
+    pub fn trial_turn(&self) -> bool {
+        self.shared.shadow.turn(&self.shared) == Turned::Done
+    }
+}
+
+/// An engine that does not keep itself alive.
+pub(super) struct Frail {
+    bell: Arc<Bell>,
+    shared: Arc<Shared>,
+    loader: Arc<dyn Loader>,
+    system: Arc<SystemLog>,
+    runtime: Weak<Runtime>,
+}
+
+impl Frail {
+    fn of(engine: &Engine) -> Frail {
+        let (shared, loader) = (Arc::clone(&engine.shared), Arc::clone(&engine.loader));
+        let (system, runtime) = (Arc::clone(&engine.system), Arc::downgrade(&engine.runtime));
+        Frail { bell: Arc::clone(&engine.runtime.bell), shared, loader, system, runtime }
+    }
+
+    /// Waits; false if the store stops.
+    pub(super) fn rest(&self, time: Duration) -> bool {
+        self.bell.rest(time)
+    }
+
+    /// The engine, if it is still there.
+    pub(super) fn get(&self) -> Option<Engine> {
+        let runtime = self.runtime.upgrade()?;
+        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
+        Some(Engine { shared, loader, system: Arc::clone(&self.system), runtime })
+    }
+}
+
+/// Rests that end early once the store stops.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Bell {
+    /// False if it was rung.
+    fn rest(&self, time: Duration) -> bool {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = self.wake.wait_timeout_while(rung, time, |rung| !*rung);
+        !*rung.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+}

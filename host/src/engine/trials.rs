@@ -1,0 +1,80 @@
+//! Candidates of bindings, and what was bound before: a part of the registry's fold of `$system`.
+
+use super::system::BoundBy;
+use atomic_store_core::{Binding, ScopeName, ScopePattern, Seq, Trial};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Bindings of a pattern that are remembered for the way back.
+const BEFORE_MAX: usize = 16;
+
+/// Trials by pattern, at most one each, and former bindings.
+#[derive(Default)]
+pub(super) struct Trials {
+    running: BTreeMap<ScopePattern, (Trial, Tap)>,
+    /// The last one is the one to go back to.
+    before: BTreeMap<ScopePattern, Vec<Binding>>,
+}
+
+/// Where the loops of a binding's scopes leave what they decided for its candidate.
+#[derive(Clone)]
+pub(crate) struct Tap {
+    /// The event of `$system` that began the trial.
+    pub(crate) trial: Seq,
+    /// What could not be left.
+    pub(crate) missed: Arc<AtomicU64>,
+}
+
+impl Trials {
+    pub(super) fn start(&mut self, trial: Trial) {
+        let tap = Tap { trial: trial.candidate.seq, missed: Arc::default() };
+        self.running.insert(trial.candidate.pattern.clone(), (trial, tap));
+    }
+
+    pub(super) fn end(&mut self, pattern: &ScopePattern) {
+        self.running.remove(pattern);
+    }
+
+    pub(super) fn get(&self, pattern: &ScopePattern) -> Option<&(Trial, Tap)> {
+        self.running.get(pattern)
+    }
+
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = &(Trial, Tap)> {
+        self.running.values()
+    }
+
+    /// A pattern's binding was made or removed. Whatever was on trial against the former one has
+    /// nothing to be held against any more.
+    pub(super) fn bound(
+        &mut self,
+        pattern: &ScopePattern,
+        former: Option<Binding>,
+        by: Option<&BoundBy>,
+    ) {
+        self.running.remove(pattern);
+        let before = self.before.entry(pattern.clone()).or_default();
+        if by == Some(&BoundBy::Rollback) {
+            // Going back twice goes back further, and not to where one came from.
+            before.pop();
+        } else if let Some(former) = former {
+            if before.len() == BEFORE_MAX {
+                before.remove(0);
+            }
+            before.push(former);
+        }
+        if before.is_empty() {
+            self.before.remove(pattern);
+        }
+    }
+
+    pub(super) fn bound_before(&self, pattern: &ScopePattern) -> Option<&Binding> {
+        self.before.get(pattern)?.last()
+    }
+
+    /// The candidate that judges a scope in place of the binding of this pattern.
+    pub(super) fn judge(&self, pattern: &ScopePattern, scope: &ScopeName) -> Option<&Binding> {
+        let (trial, _) = self.running.get(pattern)?;
+        trial.share.is_some_and(|share| share.has(scope)).then_some(&trial.candidate)
+    }
+}

@@ -1,0 +1,113 @@
+//! Rules changed while in use, and snapshots, on the command line: embedded and served.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod cli_support;
+
+use cli_support::{MODES, Mode, Place};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const BID: [&str; 4] = ["append", "auction/1", "bid", "{\"bidder\":\"ann\",\"amount\":\"12.50\"}"];
+
+#[test]
+fn a_binding_is_rolled_back_and_a_scope_tells_who_admitted_what() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        assert!(place.fails(3, &["validator", "rollback", "free/*"]).contains("before"));
+        place.ok(&["append", "free/1", "x", "1"]);
+        place.ok(&["validator", "bind", "free/*", "auction"]);
+        place.fails(1, &["append", "free/1", "no-such-kind", "1"]);
+        let bound = place.json(&["validator", "rollback", "free/*"]).remove(0);
+        place.ok(&["append", "free/1", "x", "2"]);
+        let shown = place.json(&["scope", "show", "free/1"]).remove(0);
+        let ruled = shown["ruled"].as_array().unwrap();
+        assert_eq!(ruled.len(), 2, "{shown}");
+        assert_eq!((&ruled[0]["first"], &ruled[0]["last"]), (&json!(1), &json!(1)));
+        assert_eq!((&ruled[1]["first"], &ruled[1]["last"]), (&json!(2), &json!(2)));
+        assert_eq!(ruled[1]["validator"], bound["validator"]);
+        assert_eq!(ruled[1]["binding"], bound["seq"]);
+        assert!(place.ok(&["scope", "show", "free/1"]).contains("admitted by"));
+    }
+}
+
+#[test]
+fn a_candidate_runs_beside_is_reported_and_promoted_only_if_it_has_shown_enough() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        assert!(place.ok(&["validator", "shadow", "report"]).contains("no candidate"));
+        place.fails(3, &["validator", "shadow", "start", "none/*", "auction"]);
+        place.fails(3, &["validator", "promote", "free/*"]);
+        place.ok(&["validator", "shadow", "start", "free/*", "auction"]);
+        place.fails(2, &["validator", "shadow", "start", "free/*", "auction"]);
+        place.ok(&["append", "free/1", "no-such-kind", "1"]);
+        let report = || place.json(&["validator", "shadow", "report", "free/*"]).remove(0);
+        if mode == Mode::Served {
+            let patience = Instant::now() + Duration::from_secs(60);
+            while report()["compared"] != 1 {
+                assert!(Instant::now() < patience, "{}", report());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert_eq!(
+                (&report()["newly_rejected"], &report()["divergences"]),
+                (&json!(1), &json!(1))
+            );
+            assert_eq!(report()["first"][0]["live"], "accepted: 1 event");
+            assert!(place.ok(&["validator", "shadow", "report"]).contains("accepted: 1 event"));
+        }
+        // It decided nothing.
+        place.ok(&["append", "free/1", "no-such-kind", "2"]);
+        assert!(place.fails(2, &["validator", "promote", "free/*"]).contains("gate"));
+        place.ok(&["validator", "promote", "free/*", "--force"]);
+        place.fails(1, &["append", "free/1", "no-such-kind", "3"]);
+        let system = place.ok(&["read", "$system"]);
+        assert!(system.contains("trial-started") && system.contains("although"), "{system}");
+        place.ok(&["validator", "rollback", "free/*"]);
+        place.ok(&["validator", "shadow", "start", "free/*", "auction"]);
+        place.ok(&["validator", "shadow", "stop", "free/*"]);
+        place.fails(3, &["validator", "shadow", "stop", "free/*"]);
+        place.fails(3, &["validator", "shadow", "report", "free/*"]);
+    }
+}
+
+#[test]
+fn a_canary_takes_its_share_and_is_taken_away_again() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        place.fails(2, &["validator", "bind", "free/*", "auction", "--share", "100%"]);
+        let bound =
+            place.json(&["validator", "bind", "free/*", "auction", "--share", "50%"]).remove(0);
+        assert_eq!(bound["share_percent"], 50);
+        let refused = || {
+            let scopes = (0..12).map(|n| format!("free/{n}"));
+            scopes
+                .filter(|scope| {
+                    place.run(&["append", scope, "no-such-kind", "1"]).status.code() == Some(1)
+                })
+                .collect::<Vec<_>>()
+        };
+        let first = refused();
+        assert!((1..12).contains(&first.len()), "{first:?}");
+        assert_eq!(refused(), first);
+        place.ok(&["validator", "rollback", "free/*"]);
+        assert_eq!(refused(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn snapshots_are_taken_and_proven() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        place.fails(3, &["snapshot", "take", "auction/1"]);
+        place.ok(&BID);
+        place.ok(&["append", "auction/1", "bid", r#"{"bidder":"bob","amount":13}"#]);
+        let taken = place.json(&["snapshot", "take", "auction/1"]).remove(0);
+        let head = place.json(&["scope", "show", "auction/1"]).remove(0)["head"].clone();
+        assert_eq!(taken["snapshot"]["seq"], head, "{taken}");
+        place.ok(&["append", "free/1", "x", "1"]);
+        let none = place.json(&["snapshot", "take", "free/1"]).remove(0);
+        assert_eq!(none["snapshot"], json!(null));
+        let found = place.json(&["snapshot", "scrub", "auction/"]).remove(0);
+        assert_eq!((&found["scopes"], &found["proven"]), (&json!(1), &json!(1)), "{found}");
+        assert!(place.ok(&["snapshot", "scrub"]).contains("1 snapshots proven, 0 dropped"));
+    }
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Measures what new rules and many scopes cost on this machine, with the auction:
+#
+#   scripts/measure-upgrades.sh shadow [ROUNDS]   appends with and without a candidate beside the binding
+#   scripts/measure-upgrades.sh memory [MIB] [S]  S seconds of appends to 100,000 scopes under MIB of instance memory
+#
+# Needs `make build guests`, jq. Each run has a store of its own, which is removed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+readonly program=$PWD/target/release/atomic-store guest=$PWD/target/guests/auction.wasm
+dir=$(mktemp -d); server=
+cleanup() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null || true; rm -rf "$dir"; }
+trap cleanup EXIT
+
+# start OPTIONS...: a server on a new store, with the auction bound to everything
+start() {
+    rm -rf "$dir/store"
+    "$program" serve --data "$dir/store" --log error "$@" >"$dir/ready" &
+    server=$!
+    until grep -q ready "$dir/ready" 2>/dev/null; do sleep 0.05; done
+    "$program" --data "$dir/store" validator load "$guest" >"$dir/said"
+    "$program" --data "$dir/store" validator bind '*' auction >"$dir/said"
+}
+stop() { kill -9 "$server"; wait "$server" 2>/dev/null || true; server=; }
+
+# load SCOPES IN_FLIGHT SECONDS: one line of JSON
+load() {
+    "$program" --json bench-client --at "$dir/store/run/atomic-store.sock" --scopes "$1" --in-flight "$2" \
+        --seconds "$3" --kind bid --payload '{"bidder":"bench","amount":{n}}'
+}
+
+case "${1:-}" in
+shadow)
+    for round in $(seq "${2:-5}"); do
+        for shape in '1 1' '1 64' '100 100'; do
+            for way in without with; do
+                start
+                if [ "$way" = with ]; then
+                    "$program" --data "$dir/store" validator shadow start '*' auction >"$dir/said"
+                fi
+                # shellcheck disable=SC2086  # two words are meant
+                point=$(load $shape 3)
+                report=$("$program" --json --data "$dir/store" validator shadow report | jq -c '{compared,not_compared,waiting,divergences}')
+                printf '%s scopes/in flight: %s, %s a candidate: %s %s\n' "$round" "$shape" "$way" "$point" "${report:-}"
+                stop
+            done
+        done
+    done ;;
+memory)
+    start --instance-memory "${2:-1024}"
+    load 100000 64 "${3:-60}" &
+    client=$!
+    peak=0
+    while kill -0 "$client" 2>/dev/null; do
+        now=$(awk '/VmRSS/ { print $2 }' "/proc/$server/status")
+        peak=$(( now > peak ? now : peak ))
+        sleep 0.5
+    done
+    wait "$client"
+    "$program" --json --data "$dir/store" status
+    printf '{"peak_resident_kib":%s}\n' "$peak" ;;
+*)
+    sed -n '2,8p' "$0"; exit 2 ;;
+esac

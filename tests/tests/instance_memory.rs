@@ -1,0 +1,70 @@
+//! What instances of validators may have of the machine's memory, all together.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use atomic_store_core::{Limits, Outcome};
+use atomic_store_tests::{Disk, append_to, wat_rules};
+use std::time::{Duration, Instant};
+
+/// Bytes of one instance of the rules: two pages of linear memory.
+const INSTANCE: usize = 2 * 64 * 1024;
+
+#[test]
+fn scopes_leave_when_their_instances_have_more_memory_than_they_should() {
+    // Nothing but the memory is in the way.
+    let disk = Disk::new(Limits { instance_bytes_max: 10 * INSTANCE, ..Limits::default() });
+    let caller = disk.caller();
+    caller.rule("*", &wat_rules("1.0.0"));
+    let scopes = 500;
+    for round in 0..2_u64 {
+        for n in 0..scopes {
+            let text = round.to_string();
+            let outcome = caller.append(&format!("s/{n}"), &[&text]);
+            assert!(matches!(outcome, Outcome::Committed(_)), "s/{n}: {outcome:?}");
+            let live = caller.engine.status().live;
+            assert!(live <= 15, "{live} scopes have more memory than there is");
+        }
+    }
+    // With room for all of them nobody leaves.
+    drop(caller);
+    let roomy = Disk::new(Limits::default());
+    let caller = roomy.caller();
+    caller.rule("*", &wat_rules("1.0.0"));
+    (0..100).for_each(|n| {
+        assert!(matches!(caller.append(&format!("s/{n}"), &["0"]), Outcome::Committed(_)))
+    });
+    assert_eq!(caller.engine.status().live, 100);
+}
+
+#[test]
+fn many_scopes_at_once_wait_for_room_and_one_alone_is_never_refused() {
+    let disk = Disk::new(Limits { instance_bytes_max: INSTANCE / 2, ..Limits::default() });
+    let caller = disk.caller();
+    caller.rule("*", &wat_rules("1.0.0"));
+    // Its instance is larger than all may be, and it works.
+    for n in 0..5_u64 {
+        let outcome = caller.append("s/alone", &[&n.to_string()]);
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    }
+    let calls: Vec<_> =
+        (0..200).map(|n| caller.send(append_to(&format!("s/{n}"), &["0"]))).collect();
+    let (mut stored, mut refused) = (0, 0);
+    for call in calls {
+        match caller.wait(call).outcome {
+            Outcome::Committed(_) => stored += 1,
+            Outcome::Overloaded(_) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    println!("{stored} stored, {refused} told to try again");
+    assert!(stored > 0);
+    let patience = Instant::now() + Duration::from_secs(30);
+    for n in 0..200 {
+        while !matches!(
+            caller.append(&format!("s/{n}"), &["0", "1"]),
+            Outcome::Committed(_) | Outcome::Rejected(_)
+        ) {
+            assert!(Instant::now() < patience, "s/{n} never gets room");
+        }
+    }
+    caller.verify();
+}
