@@ -73,6 +73,8 @@ fn a_candidate_is_held_against_history_and_ci_sees_it_in_the_exit_code() {
             Some(4)
         );
         place.fails(3, &["validator", "backtest", "never-loaded"]);
+        let nothing = place.fails(3, &["validator", "backtest", file, "--scopes", "nothing/*"]);
+        assert!(nothing.contains("nothing to ask"), "{nothing}");
         let text = place.file("no.wasm", "no component");
         place.fails(2, &["validator", "backtest", text.to_str().unwrap()]);
     }

@@ -53,6 +53,23 @@ fn a_candidate_that_agrees_is_promoted_and_the_store_says_so() {
 }
 
 #[test]
+fn a_candidate_beside_a_binding_has_its_configuration_unless_it_is_given_another() {
+    let store = VersionsStore::new(Limits::default());
+    let caller = store.by_hand();
+    let which = |rules: &str| {
+        let digest = caller.engine.load(rules.as_bytes()).unwrap().0.digest;
+        digest.to_string().parse().unwrap()
+    };
+    let (first, second) = (which("r 1.0.0 min=5"), which("r 2.0.0 min=5"));
+    caller.engine.bind(all(), &first, Some(b"{}".to_vec())).unwrap();
+    for (given, found) in [(None, &b"{}"[..]), (Some(b"[]".to_vec()), b"[]")] {
+        let trial = caller.engine.start_trial(all(), &second, given, None).unwrap();
+        assert_eq!(trial.candidate.config.as_deref(), Some(found));
+        caller.engine.end_trial(&all()).unwrap();
+    }
+}
+
+#[test]
 fn what_differs_is_counted_by_kind_and_the_first_are_told_with_both_verdicts() {
     let (_store, caller) = tried(Limits::default(), "r 1.0.0 min=5", "r 2.0.0 min=10");
     caller.store("s/1", &["20"]);

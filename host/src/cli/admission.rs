@@ -203,7 +203,8 @@ pub(crate) async fn run_check(
     let component = input::file(&check.file)?;
     let options = LoadOptions { check_only: true, ..check.terms.options()? };
     // The directory goes when the store in it is closed.
-    let (connection, _directory) = match connect::named(global)? {
+    let (connection, _directory) = match options.recorded.is_some() {
+        // Only what is recorded needs a store.
         true => (connect::connect(global, Missing::Refuse).await?, None),
         false => {
             let (connection, directory) = connect::temporary().await?;

@@ -28,7 +28,7 @@ A file is checked and not loaded. Without --config each append is judged under t
 in force. A rejection counts only if the store was served with --keep-rejected-payloads; those without
 are counted apart. After three faults in a scope the candidate is not asked there any more.
 
-Exit code 0 if it decides everything as it was decided, 1 if not.")]
+Exit code 0 if it decides everything as it was decided, 1 if not, 3 if there was nothing to ask about.")]
 pub(crate) struct Backtest {
     /// A component's file, or a loaded validator: a name, a name@version, or a digest
     #[arg(value_name = "FILE|VALIDATOR")]
@@ -46,6 +46,9 @@ pub(crate) struct Backtest {
     #[arg(long, value_name = "SCOPE", default_value = "", hide_default_value = true)]
     after: String,
 }
+
+const NOTHING: &str = "there was nothing to ask the candidate about; look at --scopes and --against, \
+and at `rejections without payload`";
 
 /// Runs the command.
 pub(crate) async fn run(global: &Global, args: Backtest, out: &mut Out) -> Result<(), Failure> {
@@ -69,6 +72,8 @@ pub(crate) async fn run(global: &Global, args: Backtest, out: &mut Out) -> Resul
     let shown = show(&report, start.elapsed().as_secs_f64(), out);
     shown.and(connection.close().await)?;
     match report.differences() {
+        // What asks about nothing must not let a change pass.
+        0 if asked(&report) == 0 => Err(Failure::not_found(NOTHING)),
         0 => Ok(()),
         _ => Err(Failure::silent(exit::REFUSED)),
     }
@@ -79,11 +84,10 @@ fn show(report: &BacktestReport, seconds: f64, out: &mut Out) -> Result<(), Fail
         let same = report.differences() == 0;
         return out.document(&json!({ "same": same, "report": report, "seconds": seconds }));
     }
-    let asked = report.accepted + report.rejections;
     let rows = [
         ("scopes", report.scopes),
         ("events", report.events),
-        ("asked", asked),
+        ("asked", asked(report)),
         ("same", report.same),
         ("  with another reason", report.other_reason),
         ("newly accepted", report.newly_accepted),
@@ -107,6 +111,11 @@ fn show(report: &BacktestReport, seconds: f64, out: &mut Out) -> Result<(), Fail
         vec![one.scope.to_string(), one.seq.to_string(), number, then, now]
     });
     out.table(&["scope", "event", "rejection", "then", "now"], rows.collect())
+}
+
+/// Verdicts that the candidate was asked for.
+fn asked(report: &BacktestReport) -> u64 {
+    report.accepted + report.rejections
 }
 
 fn words(said: &Said) -> String {

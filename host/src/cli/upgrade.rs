@@ -43,7 +43,8 @@ struct Start {
     pattern: ScopePattern,
     /// The candidate: a name, a name@version, or a digest
     candidate: ValidatorRef,
-    /// What the candidate gets when it starts: the bytes themselves, - for standard input, or @FILE
+    /// What the candidate gets when it starts, if not what the binding has: the bytes themselves, - for
+    /// standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE")]
     config: Option<String>,
 }

@@ -65,11 +65,13 @@ impl Engine {
         shared.limits.check_config(config.as_deref()).map_err(super::admin::invalid)?;
         self.check_writable()?;
         let info = shared.registry.find(which)?;
-        if shared.registry.bound(&pattern).is_none() {
+        let Some(bound) = shared.registry.bound(&pattern) else {
             return Err(RequestError::NotFound(format!(
                 "nothing is bound to {pattern}; a candidate is tried against a binding: atomic-store validator bind"
             )));
-        }
+        };
+        // Beside the binding it is compared under the same configuration; in its place it is bound like any.
+        let config = if share.is_none() { config.or(bound.config) } else { config };
         if shared.registry.trial(&pattern).is_some() {
             return Err(invalid(
                 "pattern",
