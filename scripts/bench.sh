@@ -53,4 +53,19 @@ command -v protoc >/dev/null || { say "protoc is needed to build the client of U
 cargo build --release --locked -p atomic-store
 cargo build --release --locked --manifest-path tests/bench/Cargo.toml --target-dir $home/build
 [ "${1:-}" = build ] && exit
-exec $peers run "$@"
+
+# A run that ends in order leaves nothing behind; one that is interrupted leaves servers, some of them
+# stopped. Only processes that name the run's own directory are touched.
+stop_the_rest() {
+    local file pid
+    for file in "$PWD/$home"/run-*/pid; do
+        [ -e "$file" ] || continue
+        pid=$(cat "$file")
+        if grep -qF "${file%/pid}" "/proc/$pid/cmdline" 2>/dev/null; then
+            pkill -CONT -P "$pid" || true
+            kill -CONT "$pid" && kill -INT "$pid"
+        fi
+    done
+}
+trap stop_the_rest EXIT
+$peers run "$@"

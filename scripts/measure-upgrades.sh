@@ -14,7 +14,7 @@ trap cleanup EXIT
 
 # start OPTIONS...: a server on a new store, with the auction bound to everything
 start() {
-    rm -rf "$dir/store"
+    rm -rf "$dir/store" "$dir/ready"
     "$program" serve --data "$dir/store" --log error "$@" >"$dir/ready" &
     server=$!
     until grep -q ready "$dir/ready" 2>/dev/null; do sleep 0.05; done

@@ -9,8 +9,8 @@
 
 use crate::{
     Answer, Append, BacktestReport, Binding, Digest, Filter, JointAnswer, JointAppend, Limits,
-    LoadOptions, LogicReport, OriginatorVerdict, Outcome, Position, ProofProgress, Proposal,
-    Question, Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
+    LoadOptions, LogicReport, OriginatorVerdict, Position, ProofProgress, Proposal, Question,
+    Rejection, RejectionCount, RejectionsEnd, RuleInfo, ScopeName, ScopePattern, Seq,
     SnapshotReply, SnapshotRequest, UpgradeReply, UpgradeRequest, ValidatorRef,
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub use crate::admission::Admitted;
 pub use crate::bundle::BundleOf;
 pub use crate::reading::{At, Ended, Entry, Replay};
 pub use crate::scope_info::{Origin, ScopeInfo};
-pub use crate::status::{StoreStatus, VerifyReport};
+pub use crate::status::{RequestError, Step, StoreId, StoreStatus, VerifyReport};
 
 /// A frame from client to server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -476,55 +476,4 @@ pub enum Reply {
     Upgrade(UpgradeReply),
     /// To `Snapshots`.
     Snapshots(SnapshotReply),
-}
-
-/// What became of one batch of a what-if.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The outcome it would have. Positions are 0: there is no place in the order of the store.
-    pub outcome: Outcome,
-    /// The state after it, if a question was asked: the validator's answer or its complaint.
-    pub state: Option<Result<serde_bytes::ByteBuf, String>>,
-}
-
-/// Identity of a store, random, made when its directory is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct StoreId(pub [u8; 16]);
-
-impl std::fmt::Display for StoreId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Why a request was refused. The message says what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// A rule or a cap is broken.
-    #[error("{field}: {why}")]
-    Invalid {
-        /// Which part of the request.
-        field: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// The component cannot be admitted.
-    #[error("the component was not loaded: {0}")]
-    NotAdmitted(String),
-    /// Something is full; try again later.
-    #[error("too much at once: {0}")]
-    Overloaded(String),
-    /// Damage was found on the way.
-    #[error("damaged: {0}")]
-    Damaged(String),
-    /// The storage, or the store as a whole, failed.
-    #[error("the store failed: {0}")]
-    Failed(String),
-    /// The session ends: the frame could not be understood, or the server is shutting down.
-    #[error("the session ends: {0}")]
-    Goodbye(String),
 }

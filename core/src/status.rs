@@ -1,7 +1,6 @@
-//! What a store says about itself.
+//! What a store says about itself, and why it refuses.
 
-use crate::Position;
-use crate::protocol::StoreId;
+use crate::{Outcome, Position};
 use serde::{Deserialize, Serialize};
 
 /// What a verification found.
@@ -36,4 +35,55 @@ pub struct StoreStatus {
     pub in_flight: u64,
     /// Why the store takes no appends, if so.
     pub read_only: Option<String>,
+}
+
+/// What became of one batch of a what-if.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The outcome it would have. Positions are 0: there is no place in the order of the store.
+    pub outcome: Outcome,
+    /// The state after it, if a question was asked: the validator's answer or its complaint.
+    pub state: Option<Result<serde_bytes::ByteBuf, String>>,
+}
+
+/// Identity of a store, random, made when its directory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoreId(pub [u8; 16]);
+
+impl std::fmt::Display for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why a request was refused. The message says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// A rule or a cap is broken.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// Which part of the request.
+        field: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The component cannot be admitted.
+    #[error("the component was not loaded: {0}")]
+    NotAdmitted(String),
+    /// Something is full; try again later.
+    #[error("too much at once: {0}")]
+    Overloaded(String),
+    /// Damage was found on the way.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The storage, or the store as a whole, failed.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The session ends: the frame could not be understood, or the server is shutting down.
+    #[error("the session ends: {0}")]
+    Goodbye(String),
 }

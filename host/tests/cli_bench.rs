@@ -11,7 +11,7 @@ fn a_short_run_fills_in_every_number() {
     let auction = auction();
     let output = place
         .bare()
-        .args(["--json", "bench", "--seconds", "0.1", "--read-events", "5000", "--validator"])
+        .args(["--json", "bench", "--seconds", "0.3", "--read-events", "5000", "--validator"])
         .arg(&auction)
         .output()
         .unwrap();

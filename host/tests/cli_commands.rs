@@ -66,7 +66,7 @@ fn a_configuration_that_its_validator_declines_is_refused_when_it_is_bound() {
     let before = bindings();
     for (pattern, validator, config, word) in [
         // With events, one by one, and with no scope there yet; the validator's own words.
-        ("auction/*", "auction", Some(r#"{"increment":"cheap"}"#), "increment"),
+        ("auction/*", "auction", Some(r#"{"increment":"cheap"}"#), "cheap"),
         ("auction/1", "auction", Some("3"), "auction/1"),
         ("show/*", "seats", Some(r#"{"rows":2}"#), "missing field `seats`"),
         ("*", "seats", None, "declined"),

@@ -106,8 +106,11 @@ fn snapshots_are_taken_and_proven() {
         place.ok(&["append", "free/1", "x", "1"]);
         let none = place.json(&["snapshot", "take", "free/1"]).remove(0);
         assert_eq!(none["snapshot"], json!(null));
+        // Without a server each command ends the store, which takes one of its own.
+        let kept = if mode == Mode::Embedded { 2 } else { 1 };
         let found = place.json(&["snapshot", "scrub", "auction/"]).remove(0);
-        assert_eq!((&found["scopes"], &found["proven"]), (&json!(1), &json!(1)), "{found}");
-        assert!(place.ok(&["snapshot", "scrub"]).contains("1 snapshots proven, 0 dropped"));
+        assert_eq!((&found["scopes"], &found["proven"]), (&json!(1), &json!(kept)), "{found}");
+        let told = format!("{kept} snapshots proven, 0 dropped");
+        assert!(place.ok(&["snapshot", "scrub"]).contains(&told));
     }
 }

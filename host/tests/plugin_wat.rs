@@ -1,7 +1,6 @@
 //! The template for rules in plain text: what it says is what it does.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod guests;
 
 use atomic_store::plugin::WasmLoader;

@@ -197,11 +197,9 @@ fn system(instance: &mut LinkerInstance<'_, Guest>, name: &str, function: &str) 
         ("clocks/monotonic-clock", "subscribe-instant" | "subscribe-duration") => {
             define!(|store, (_when,): (u64,)| handle::<Pollable>(&mut store, 0)?);
         }
-        ("clocks/wall-clock", "now") => define!(|store, (): ()| {
-            let ms = now_ms(&mut store)?;
-            let nanoseconds = (ms % 1_000) as u32 * 1_000_000;
-            Datetime { seconds: ms / 1_000, nanoseconds }
-        }),
+        ("clocks/wall-clock", "now") => {
+            define!(|store, (): ()| datetime(now_ms(&mut store)?));
+        }
         ("clocks/wall-clock", "resolution") => {
             define!(|store, (): ()| Datetime { seconds: 0, nanoseconds: 1_000_000 });
         }
@@ -249,6 +247,11 @@ fn system(instance: &mut LinkerInstance<'_, Guest>, name: &str, function: &str) 
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+fn datetime(ms: u64) -> Datetime {
+    let nanoseconds = (ms % 1_000) as u32 * 1_000_000;
+    Datetime { seconds: ms / 1_000, nanoseconds }
 }
 
 fn ended() -> wasmtime::Error {

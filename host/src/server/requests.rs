@@ -12,7 +12,7 @@ use crate::engine::{Against, Burst, Engine, Selection};
 use atomic_store_core::protocol::{
     Admitted, At, ClientFrame, Replay, Reply, Request, RequestError,
 };
-use atomic_store_core::{LoadOptions, PagePlace, ScopeName};
+use atomic_store_core::{LoadOptions, PagePlace, ScopeName, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -183,11 +183,8 @@ impl Requests {
                 }
             }
             Request::Backtest { candidate, against, scopes, after, config } => {
-                let Some(stream) = self.stream(call, false) else { return };
                 let against = Against { validator: against, scopes, after, config };
-                let trial = candidate.ok_or_else(|| Arc::clone(&self.offered));
-                let session = Arc::clone(&self.session);
-                tokio::spawn(proofs::backtest(session, stream, trial, against));
+                self.backtest(call, candidate, against);
             }
             Request::Bundle { scope, of } => {
                 let Some(stream) = self.stream(call, false) else { return };
@@ -203,6 +200,12 @@ impl Requests {
             }
             other => self.task(call, |engine| answer(engine, other)),
         }
+    }
+
+    fn backtest(&mut self, call: u64, candidate: Option<ValidatorRef>, against: Against) {
+        let Some(stream) = self.stream(call, false) else { return };
+        let trial = candidate.ok_or_else(|| Arc::clone(&self.offered));
+        tokio::spawn(proofs::backtest(Arc::clone(&self.session), stream, trial, against));
     }
 
     fn stream(&mut self, call: u64, subscription: bool) -> Option<Streaming> {

@@ -207,10 +207,14 @@ fn private(options: &Options) -> Result<tempfile::TempDir, Failure> {
 
 /// Starts a program that writes what it has to say to a file.
 fn spawn(command: &mut Command, log: &Path) -> Result<Child, Failure> {
+    let pid_file = log.with_file_name("pid");
     let log = std::fs::File::create(log)?;
     let program = command.get_program().to_string_lossy().into_owned();
     let command = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.spawn().map_err(|error| Failure::from(error).at(&program))
+    let child = command.spawn().map_err(|error| Failure::from(error).at(&program))?;
+    // For `scripts/bench.sh`, should this process be killed before it can stop what it started.
+    std::fs::write(pid_file, child.id().to_string())?;
+    Ok(child)
 }
 
 /// Waits until something is so.
