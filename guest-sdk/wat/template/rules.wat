@@ -10,7 +10,7 @@
   ;; The state: how many notes there are.
   (global $count (mut i64) (i64.const 0))
 
-  (data (i32.const 8) "notes")
+  (data (i32.const 512) "notes")
   (data (i32.const 16) "1.0.0")
   (data (i32.const 24) "note")
   (data (i32.const 32) "full")
@@ -48,7 +48,7 @@
 
   ;; describe() -> { name, version, kinds: list<{ name, schema: option<string> }> }
   (func (export "atomic-store:validator/rules@1.0.0#describe") (result i32)
-    (i32.store (i32.const 1024) (i32.const 8))   (i32.store (i32.const 1028) (i32.const 5))
+    (i32.store (i32.const 1024) (i32.const 512)) (i32.store (i32.const 1028) (i32.const 5)) ;; the name
     (i32.store (i32.const 1032) (i32.const 16))  (i32.store (i32.const 1036) (i32.const 5))
     (i32.store (i32.const 1040) (i32.const 1056)) (i32.store (i32.const 1044) (i32.const 1))
     (i32.store (i32.const 1056) (i32.const 24))  (i32.store (i32.const 1060) (i32.const 4))

@@ -201,7 +201,17 @@ pub(crate) async fn run_check(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let component = input::file(&check.file)?;
-    let options = LoadOptions { check_only: true, ..check.terms.options()? };
+    tried(global, &component, check.terms.options()?, out).await
+}
+
+/// Tries a component out and shows what was found; exit code 1 if that is anything.
+pub(crate) async fn tried(
+    global: &Global,
+    component: &[u8],
+    options: LoadOptions,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let options = LoadOptions { check_only: true, ..options };
     // The directory goes when the store in it is closed.
     let (connection, _directory) = match options.recorded.is_some() {
         // Only what is recorded needs a store.
@@ -211,16 +221,17 @@ pub(crate) async fn run_check(
             (connection, Some(directory))
         }
     };
-    let admitted = connection.client.admit_validator(&component, &options).await;
+    let admitted = connection.client.admit_validator(component, &options).await;
     let closed = connection.close().await;
     let admitted = admitted?;
     closed?;
     if out.json() {
         out.document(&AdmittedJson::of(&admitted, None))?;
     } else {
-        let RuleInfo { description, digest, .. } = &admitted.info;
+        let RuleInfo { description, digest, bytes, .. } = &admitted.info;
         let (name, version) = (&description.name, &description.version);
-        out.line(&format!("{name}@{version} {}", digest.short()))?;
+        let bytes = text::count(*bytes);
+        out.line(&format!("{name}@{version} {} ({bytes} bytes)", digest.short()))?;
         table(&admitted, false, out)?;
     }
     match failed(&admitted) {
@@ -229,11 +240,13 @@ pub(crate) async fn run_check(
     }
 }
 
-fn failed(admitted: &Admitted) -> usize {
+/// How many checks found something.
+pub(crate) fn failed(admitted: &Admitted) -> usize {
     admitted.checks.iter().filter(|check| check.failed()).count()
 }
 
-fn table(admitted: &Admitted, failed_only: bool, out: &mut Out) -> Result<(), Failure> {
+/// What the checks found.
+pub(crate) fn table(admitted: &Admitted, failed_only: bool, out: &mut Out) -> Result<(), Failure> {
     let shown = admitted.checks.iter().filter(|check| !failed_only || check.failed());
     let rows = shown.map(|check| {
         let input = check.input.as_ref().map(|input| {

@@ -14,6 +14,8 @@ pub(crate) const NOT_FOUND: u8 = 3;
 pub(crate) const FAULT: u8 = 4;
 /// The scope or the store takes no appends now.
 pub(crate) const READ_ONLY: u8 = 5;
+/// A validator's project was not built.
+pub(crate) const NOT_BUILT: u8 = 6;
 /// What was read is not what was written.
 pub(crate) const DAMAGED: u8 = 65;
 /// No connection to a store, or it was lost.
@@ -36,6 +38,7 @@ Exit codes:
     3  no such store, scope or validator, or no such binding to remove
     4  the validator did not answer: trap, out of fuel or memory, timeout
     5  the scope or the store takes no appends now
+    6  a validator's project was not built: its language's tool is missing, or found something wrong
    65  damaged: what was read is not what was written
    69  no connection to a store, or it was lost
    70  a clean shutdown did not finish in time

@@ -22,6 +22,7 @@ mod judge;
 mod moment;
 mod oci;
 mod output;
+mod project;
 mod query;
 mod read;
 mod rejection_json;

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::json::{ListJson, Shown};
 use super::json_admission::AdmittedJson;
 use super::output::Out;
-use super::{backtest, bundle, input, text, upgrade};
+use super::{backtest, bundle, input, project, text, upgrade};
 use atomic_store_core::{Binding, RuleInfo, ScopePattern, Share, ValidatorRef};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -21,6 +21,9 @@ pub(crate) struct ValidatorArgs {
 
 #[derive(Debug, Subcommand)]
 enum ValidatorCommand {
+    New(project::New),
+    Build(project::Build),
+    Dev(project::Dev),
     Load(Load),
     Check(Check),
     Pull(Pull),
@@ -93,6 +96,9 @@ pub(crate) async fn run(
     out: &mut Out,
 ) -> Result<(), Failure> {
     let missing = match args.command {
+        ValidatorCommand::New(args) => return project::run_new(&args, out),
+        ValidatorCommand::Build(args) => return project::run_build(global, &args, out).await,
+        ValidatorCommand::Dev(args) => return project::run_dev(global, args, out).await,
         ValidatorCommand::Backtest(args) => return backtest::run(global, args, out).await,
         ValidatorCommand::Bundle(args) => return bundle::run_bundle(global, args, out).await,
         ValidatorCommand::Replay(args) => return bundle::run_replay(&args, out),
@@ -116,7 +122,10 @@ pub(crate) async fn run(
         ValidatorCommand::Promote(args) => upgrade::run_promote(&connection, args, out).await,
         ValidatorCommand::Rollback(args) => upgrade::run_rollback(&connection, args, out).await,
         // These have gone their own way above.
-        ValidatorCommand::Backtest(_)
+        ValidatorCommand::New(_)
+        | ValidatorCommand::Build(_)
+        | ValidatorCommand::Dev(_)
+        | ValidatorCommand::Backtest(_)
         | ValidatorCommand::Bundle(_)
         | ValidatorCommand::Replay(_)
         | ValidatorCommand::Keygen(_)

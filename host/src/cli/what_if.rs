@@ -103,7 +103,8 @@ fn batch(line: &str) -> Result<Vec<Proposal>, String> {
     members.into_iter().map(|one| member(one.get(), None)).collect()
 }
 
-fn outcome(outcome: &Outcome) -> String {
+/// One outcome in a line.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Committed(committed) => {
             let (first, last) = (committed.first.seq, committed.last.seq);
