@@ -42,6 +42,11 @@ fn project(place: &Place, language: &str) -> PathBuf {
         assert!(dir.join(file.as_str().unwrap()).is_file(), "{file}");
     }
     match language {
+        // The versions that the tree itself is built with: they are on this machine.
+        "rust" => {
+            let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+            std::fs::copy(lock, dir.join("Cargo.lock")).map(drop).unwrap();
+        }
         "python" => symlink(tool("python/venv"), dir.join(".venv")).unwrap(),
         "c" | "cpp" | "zig" => symlink(tool("zig/venv"), dir.join(".venv")).unwrap(),
         "go" => symlink(tool("go/venv"), dir.join(".venv")).unwrap(),

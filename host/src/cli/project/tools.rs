@@ -104,7 +104,7 @@ impl Tools<'_> {
             && self.has_target(&rustc)
         {
             let mut command = self.of(cargo);
-            command.args(build);
+            command.env("CARGO_TARGET_DIR", self.0.dir.join("target")).args(build);
             return Ok(command);
         }
         let debian = Path::new("/usr/lib/rustlib/src/rust/library/std");
@@ -113,6 +113,7 @@ impl Tools<'_> {
             let mut command = self.of("/usr/bin/cargo");
             // This lets a release compiler build the standard library for the target.
             command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+            command.env("CARGO_TARGET_DIR", self.0.dir.join("target"));
             command.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC_WRAPPER");
             command.args(build).args(["-Z", "build-std=std,panic_abort"]);
             return Ok(command);
