@@ -112,6 +112,7 @@ awk '
 
 say "Checking every event against its chain of hashes"
 "$store" verify
+"$store" verify --logic
 
 say "Stopping the store"
 kill -TERM "$server"

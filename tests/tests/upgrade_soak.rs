@@ -65,6 +65,9 @@ async fn validators_upgraded_twenty_times_under_load_and_kills_lose_nothing_and_
     let client = Client::connect(server.address(), patient()).await.unwrap();
     let report = client.verify(None, |_, _, _| {}).await.unwrap();
     assert_eq!(report.damage, Vec::<String>::new());
+    let logic = client.verify_logic(None, "", |_| {}).await.unwrap();
+    assert_eq!((logic.failed, logic.not_shown), (0, 0), "{logic:?}");
+    assert!(logic.shown > 0, "{logic:?}");
     check(&client, &told, upgrades).await;
     let scrubbed = client.scrub_snapshots("soak/", "").await.unwrap();
     assert_eq!(scrubbed.dropped, []);
