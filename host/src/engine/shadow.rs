@@ -16,9 +16,10 @@ use crate::log::ScopeRow;
 use atomic_store_core::{
     Append, AppendId, Outcome, Proposal, Seq, Trial, TrialDivergence, TrialReport,
 };
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the thread rests when nothing is there, or when what is there is not durable yet.
@@ -35,12 +36,12 @@ const FIRST_MAX: usize = 10;
 const BUSY_FROM: usize = 2;
 /// How many times as long as it worked the thread rests while the store is busy: 4 % of one core.
 const RESTS: u32 = 24;
-/// How often a loop tries to leave an append while another thread has the queue.
-const TRIES: u32 = 64;
 
 /// What waits for candidates, and what they said so far.
 pub(crate) struct Shadow {
-    waiting: Mutex<Waiting>,
+    /// Where loops leave appends; none of them waits for another, nor for who takes them.
+    queue: Sender<Job>,
+    stopped: Mutex<bool>,
     wake: Condvar,
     /// True while the thread sleeps and must be woken.
     asleep: AtomicBool,
@@ -48,13 +49,21 @@ pub(crate) struct Shadow {
     bytes_max: usize,
     /// By the event of `$system` that began the trial.
     counts: Mutex<HashMap<Seq, Counts>>,
-    desk: Mutex<Desk>,
+    taker: Mutex<Taker>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Job>,
-    stop: bool,
+/// Who takes appends and has them judged.
+struct Taker {
+    queue: Receiver<Job>,
+    /// What was taken too early, or to see whether there is anything.
+    next: Option<Job>,
+    desk: Desk,
+}
+
+impl Taker {
+    fn next(&mut self) -> Option<Job> {
+        self.next.take().or_else(|| self.queue.try_recv().ok())
+    }
 }
 
 /// An append, as its binding's rule decided it.
@@ -82,6 +91,8 @@ pub(super) enum Live {
 /// What a candidate said so far; see [`TrialReport`].
 #[derive(Clone, Default)]
 struct Counts {
+    /// Appends that were taken, whatever came of them.
+    taken: u64,
     compared: u64,
     same: u64,
     newly_accepted: u64,
@@ -107,31 +118,26 @@ pub(super) enum Turned {
 
 impl Shadow {
     pub(crate) fn new(bytes_max: usize) -> Self {
+        let (queue, taken) = mpsc::channel();
+        let taker = Taker { queue: taken, next: None, desk: Desk::default() };
         Shadow {
-            waiting: Mutex::default(),
+            queue,
+            stopped: Mutex::default(),
             wake: Condvar::new(),
             asleep: AtomicBool::new(false),
             bytes: AtomicUsize::new(0),
             bytes_max,
             counts: Mutex::default(),
-            desk: Mutex::default(),
+            taker: Mutex::new(taker),
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stopped(&self) -> MutexGuard<'_, bool> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue, unless somebody else has it and does not let go: a loop never waits for it.
-    fn try_waiting(&self) -> Option<MutexGuard<'_, Waiting>> {
-        for _ in 0..TRIES {
-            match self.waiting.try_lock() {
-                Ok(waiting) => return Some(waiting),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
-            }
-        }
-        None
+    fn taker(&self) -> MutexGuard<'_, Taker> {
+        self.taker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, trial: Seq, change: impl FnOnce(&mut Counts)) {
@@ -170,14 +176,17 @@ impl Shadow {
         let (row, after, proposals) = (Arc::clone(row), loaded.head, append.proposals.clone());
         let (trial, append, fuel) = (tap.trial, append.id, loaded.fuel);
         let job = Job { trial, row, after, append, host_ms, proposals, live, fuel, bytes };
-        let Some(mut waiting) = self.try_waiting() else {
-            tap.missed.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        waiting.jobs.push_back(job);
-        drop(waiting);
+        // Before it is left: whoever takes it takes its bytes off.
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        tap.left.fetch_add(1, Ordering::Relaxed);
+        if self.queue.send(job).is_err() {
+            return;
+        }
+        // Either this sees that the thread sleeps, or the thread sees what was left; see `run`.
+        fence(Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::AcqRel) {
+            // It may be about to sleep, with the lock.
+            drop(self.stopped());
             self.wake.notify_one();
         }
     }
@@ -185,7 +194,7 @@ impl Shadow {
     /// What a trial found so far.
     pub(crate) fn report(&self, trial: Trial, tap: &Tap) -> TrialReport {
         let seq = trial.candidate.seq;
-        let waiting = self.waiting().jobs.iter().filter(|job| job.trial == seq).count();
+        let left = tap.left.load(Ordering::Relaxed);
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let found = counts.get(&seq).cloned().unwrap_or_default();
         TrialReport {
@@ -197,7 +206,7 @@ impl Shadow {
             changed: found.changed,
             faults: found.faults,
             dropped: found.dropped + tap.missed.load(Ordering::Relaxed),
-            waiting: waiting as u64,
+            waiting: left.saturating_sub(found.taken),
             live_fuel: found.live_fuel,
             fuel: found.fuel,
             first: found.first,
@@ -206,11 +215,11 @@ impl Shadow {
 
     /// Lets a candidate judge the next append.
     pub(super) fn turn(&self, shared: &Arc<Shared>) -> Turned {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(job) = self.waiting().jobs.pop_front() else {
+        let mut taker = self.taker();
+        let Some(job) = taker.next() else {
             // Whatever trials have ended, nobody asks for what they left.
             let running = |trial| shared.registry.trial_at(trial).is_some();
-            desk.keep_only(running);
+            taker.desk.keep_only(running);
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             counts.retain(|trial, _| running(*trial));
             return Turned::Idle;
@@ -220,9 +229,9 @@ impl Shadow {
             self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
             return Turned::Done;
         };
-        let compared = desk.compare(shared, candidate, &job);
+        let compared = taker.desk.compare(shared, candidate, &job);
         if matches!(compared, Compared::Early) {
-            self.waiting().jobs.push_front(job);
+            taker.next = Some(job);
             return Turned::Early;
         }
         self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
@@ -239,15 +248,15 @@ impl Shadow {
             if shared.in_flight.count() > BUSY_FROM {
                 owed += start.elapsed() * RESTS;
             }
-            let waiting = self.waiting();
-            if waiting.stop {
+            let stopped = self.stopped();
+            if *stopped {
                 return;
             }
             quiet = if turned == Turned::Idle { quiet + 1 } else { 0 };
             if owed >= REST {
                 // Until it has rested for all that it owes, or the store stops.
-                let stop = |waiting: &mut Waiting| !waiting.stop;
-                let rested = self.wake.wait_timeout_while(waiting, owed.min(REST_MAX), stop);
+                let goes_on = |stopped: &mut bool| !*stopped;
+                let rested = self.wake.wait_timeout_while(stopped, owed.min(REST_MAX), goes_on);
                 drop(rested.unwrap_or_else(PoisonError::into_inner));
                 owed = Duration::ZERO;
                 continue;
@@ -257,27 +266,34 @@ impl Shadow {
             }
             if quiet > QUIET_RESTS {
                 self.asleep.store(true, Ordering::Release);
-                if waiting.jobs.is_empty() {
-                    drop(self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner));
+                fence(Ordering::SeqCst);
+                let mut taker = self.taker();
+                taker.next = taker.next();
+                let idle = taker.next.is_none();
+                drop(taker);
+                if idle {
+                    drop(self.wake.wait(stopped).unwrap_or_else(PoisonError::into_inner));
                 }
                 self.asleep.store(false, Ordering::Release);
                 quiet = 0;
             } else {
-                let rested = self.wake.wait_timeout(waiting, REST);
+                let rested = self.wake.wait_timeout(stopped, REST);
                 drop(rested.unwrap_or_else(PoisonError::into_inner));
             }
         }
     }
 
     pub(crate) fn stop(&self) {
-        self.waiting().stop = true;
+        *self.stopped() = true;
         self.wake.notify_all();
     }
 }
 
 /// Counts one judgement.
 fn book(counts: &mut Counts, job: &Job, compared: Compared) {
+    counts.taken += 1;
     let (what, fuel, candidate) = match compared {
+        // It was put back, and not booked.
         Compared::Early => return,
         Compared::GivenUp => {
             counts.dropped += 1;

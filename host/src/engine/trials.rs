@@ -22,13 +22,15 @@ pub(super) struct Trials {
 pub(crate) struct Tap {
     /// The event of `$system` that began the trial.
     pub(crate) trial: Seq,
-    /// What could not be left.
+    /// How many were left.
+    pub(crate) left: Arc<AtomicU64>,
+    /// How many could not be left.
     pub(crate) missed: Arc<AtomicU64>,
 }
 
 impl Trials {
     pub(super) fn start(&mut self, trial: Trial) {
-        let tap = Tap { trial: trial.candidate.seq, missed: Arc::default() };
+        let tap = Tap { trial: trial.candidate.seq, left: Arc::default(), missed: Arc::default() };
         self.running.insert(trial.candidate.pattern.clone(), (trial, tap));
     }
 
