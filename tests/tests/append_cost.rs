@@ -154,15 +154,15 @@ fn the_counter_counts_one_for_one() {
 
 #[test]
 fn an_append_that_nobody_judges_stays_within_its_allocations() {
-    assert_within("plain/1", Says::Nothing, [13, 590]);
+    assert_within("plain/1", Says::Nothing, [12, 526]);
 }
 
 #[test]
 fn an_append_with_a_key_and_a_condition_stays_within_its_allocations() {
-    assert_within("plain/1", Says::KeyAndCondition, [16, 788]);
+    assert_within("plain/1", Says::KeyAndCondition, [14, 660]);
 }
 
 #[test]
 fn an_append_that_the_auction_judges_stays_within_its_allocations() {
-    assert_within("auction/1", Says::Nothing, [14, 654]);
+    assert_within("auction/1", Says::Nothing, [13, 590]);
 }

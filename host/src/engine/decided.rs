@@ -5,9 +5,9 @@ use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{Decision, IndexRow, ScopeRow, topics};
 use crate::validator::{Acceptance, Admission, Verdict};
-use atomic_store_core::record::{Body, BodyIn, KeyIn, Record, RecordView};
+use atomic_store_core::record::{Body, Record, RecordView};
 use atomic_store_core::{
-    Append, Committed, Digest, Fault, FaultKind, Key, Outcome, Place, Position, Proposal, Seq,
+    Append, Committed, Digest, Fault, FaultKind, Outcome, Place, Position, Proposal, Seq,
 };
 
 /// An append, decided.
@@ -90,14 +90,14 @@ impl Loaded {
         }
         let by = (ruling.binding.validator, ruling.binding.seq);
         let end = End { head: self.head, hash: self.hash };
-        let (decided, bodies) = end.record(shared, row, append, &acceptances, host_ms, by)?;
-        if !folded && !bodies.is_empty() {
-            instance.apply(&bodies)?;
+        let decided = end.record(shared, row, append, &acceptances, host_ms, by)?;
+        if !folded {
+            self.fold_records(&decided.records)?;
         }
         Ok(decided)
     }
 
-    /// Lets the validator fold what it accepted before.
+    /// Lets the validator fold what it accepted, in the form in which it is replayed from the log.
     pub(crate) fn fold_records(&mut self, records: &[Record]) -> Result<(), Fault> {
         let Some(instance) = &mut self.instance else { return Ok(()) };
         let bodies = records.iter().map(|record| {
@@ -119,7 +119,7 @@ impl Loaded {
         by: (Digest, Seq),
     ) -> Result<Decided, Fault> {
         let end = End { head: self.head, hash: self.hash };
-        Ok(end.record(shared, row, append, acceptances, host_ms, by)?.0)
+        end.record(shared, row, append, acceptances, host_ms, by)
     }
 }
 
@@ -130,22 +130,20 @@ struct End {
 }
 
 impl End {
-    /// The accepted events as records after this one, and in the form in which they are folded; in that
-    /// form there are none for a dry run.
-    fn record<'a>(
+    /// The accepted events as records after this one; for a dry run without the records.
+    fn record(
         &self,
         shared: &Shared,
         row: &ScopeRow,
-        append: &'a Append,
-        acceptances: &'a [Acceptance],
+        append: &Append,
+        acceptances: &[Acceptance],
         host_ms: u64,
         (validator, binding): (Digest, Seq),
-    ) -> Result<(Decided, Vec<BodyIn<'a>>), Fault> {
+    ) -> Result<Decided, Fault> {
         let events = accepted(&append.proposals, acceptances);
         if events.len() > shared.limits.append_events_max {
             return Err(bad_output("it wants more events stored than one append may hold"));
         }
-        let mut bodies = Vec::with_capacity(events.len());
         let mut records = Vec::with_capacity(events.len());
         let mut index = Vec::new();
         let mut hash = self.hash;
@@ -172,11 +170,10 @@ impl End {
             topics(&event.keys, &event.triggers, |topic| {
                 index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
             });
-            bodies.push(as_folded(body));
         }
         let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
         if records.is_empty() {
-            return Ok((nothing(Outcome::Noop { reason }, host_ms), Vec::new()));
+            return Ok(nothing(Outcome::Noop { reason }, host_ms));
         }
         let meta = acceptances.iter().find_map(|acceptance| acceptance.meta.clone());
         let (first, last) = (self.head.next(), self.head.plus(records.len() as u64));
@@ -185,14 +182,14 @@ impl End {
             let place = |seq| Place { seq, position: Position(0) };
             let (first, last) = (place(first), place(last));
             let committed = Committed { first, last, hash, reason, meta };
-            return Ok((nothing(Outcome::Committed(committed), host_ms), Vec::new()));
+            return Ok(nothing(Outcome::Committed(committed), host_ms));
         }
         let decision =
             Decision::Committed { first, last, reason: reason.clone(), meta: meta.clone() };
         let plan = Plan::Stored { reason, meta };
         let replaced = acceptances.iter().any(|acceptance| acceptance.instead.is_some());
         let proposed = replaced.then(|| append.proposals.clone());
-        Ok((Decided { records, index, decision, plan, host_ms, proposed }, bodies))
+        Ok(Decided { records, index, decision, plan, host_ms, proposed })
     }
 }
 
@@ -211,29 +208,6 @@ pub(super) fn accepted<'a>(
         }
     }
     events
-}
-
-/// The form in which a validator folds an event; the same as when it is replayed from the log.
-fn as_folded<'a>(body: Body<'a, &'a [Key], &'a [(String, String)]>) -> BodyIn<'a> {
-    let keys = |keys: &'a [Key]| keys.iter().map(|k| KeyIn { kind: &k.kind, id: &k.id }).collect();
-    Body {
-        seq: body.seq,
-        kind: body.kind,
-        content_type: body.content_type,
-        payload: body.payload,
-        keys: keys(body.keys),
-        triggers: keys(body.triggers),
-        metadata: body
-            .metadata
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect(),
-        caller_ms: body.caller_ms,
-        host_ms: body.host_ms,
-        append_id: body.append_id,
-        validator: body.validator,
-        binding: body.binding,
-    }
 }
 
 pub(crate) fn nothing(outcome: Outcome, host_ms: u64) -> Decided {

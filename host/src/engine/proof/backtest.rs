@@ -1,6 +1,7 @@
 //! What other rules would have decided on our history: every append is put before a candidate, on the
 //! state that it folds from the recorded events, whatever it would have decided before.
 
+use super::appends::{Through, for_appends};
 use super::asked::{Asked, Mark, difference};
 use super::folded::Instances;
 use super::logic::told;
@@ -13,7 +14,7 @@ use crate::engine::start::NotReady;
 use crate::log::{Floor, ReadError, ScopeRow};
 use crate::validator::{Rules, Verdict, upcasted};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::record::BodyIn;
+use atomic_store_core::record::{BodyIn, RecordError};
 use atomic_store_core::{
     BacktestReport, Digest, Divergence, Fault, Invalid, Outcome, ProofProgress, Proposal,
     Rejection, RuleInfo, SYSTEM_SCOPE, Said, ScopeId, ScopeName, ScopePattern, Seq, ValidatorRef,
@@ -22,8 +23,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Events between two looks at whether to go on.
-const STEP: u64 = 1_000;
 /// Faults in one scope after which it is given up: each costs a fold from the first event.
 const FAULTS_MAX: u64 = 3;
 
@@ -207,59 +206,20 @@ impl<'a> Run<'a> {
         if row.name.as_str() == SYSTEM_SCOPE {
             return Ok(BacktestReport::default());
         }
-        let log = &*self.trial.shared.log;
-        let most = self.trial.shared.limits.append_events_max.max(1);
-        let (mut walk, mut asked) = (row.walk_after(Seq::ZERO), Asked::default());
-        let (mut since, mut stopped) = (0, false);
-        log.read(row, &mut walk, row.head, &mut |view| {
-            // The chain has passed, so the record is one that the store encoded.
-            let Ok(body) = view.decode() else { return ControlFlow::Break(()) };
-            if !asked.takes(&body, most) {
-                self.append(&asked);
-                asked.clear();
-            }
-            asked.push(view, &body);
-            since += 1;
-            if since == STEP {
-                since = 0;
-                stopped = work.did(STEP).is_break();
-            }
-            if stopped || self.failure.is_some() {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
+        let shared = self.trial.shared;
+        let mut walk = row.walk_after(Seq::ZERO);
+        let (stopped, read) = for_appends(shared, row, &mut walk, work, &mut self);
+        read?;
         if !stopped {
-            self.append(&asked);
             self.rejections(row.head);
         }
-        let _done_anyway = work.did(since);
         if let Some(error) = self.failure {
             return Err(error);
         }
-        let now = log.scope(&row.name)?;
+        let now = shared.log.scope(&row.name)?;
         let floor = now.map_or_else(|| Floor::none(&row.name), |now| now.floor);
         // What was deleted meanwhile was passed over, so what came behind it says nothing.
         if floor == row.floor { Ok(self.report) } else { Ok(BacktestReport::default()) }
-    }
-
-    fn append(&mut self, asked: &Asked) {
-        let Some(mark) = asked.mark() else { return };
-        self.rejections(asked.before());
-        self.report.events += asked.len();
-        self.host_ms = mark.host_ms;
-        if self.trial.config.is_none() {
-            let bound = self.trial.ruled.rule(&self.row.name, mark.binding);
-            self.config = bound.and_then(|rule| rule.config.clone());
-        }
-        if self.trial.only.is_some_and(|only| only != mark.validator) {
-            self.report.by_others += 1;
-        } else if self.is_given_up() {
-            self.report.given_up += 1;
-        } else {
-            self.report.accepted += 1;
-            self.accepted(asked, mark);
-        }
     }
 
     /// Asks about an append that was accepted.
@@ -430,6 +390,35 @@ impl<'a> Run<'a> {
             self.report.diverged = 1;
             self.report.divergences.push(Divergence { scope, seq, rejection, then, now });
         }
+    }
+}
+
+impl Through for Run<'_> {
+    fn append(&mut self, asked: &Asked) -> ControlFlow<()> {
+        let Some(mark) = asked.mark() else { return ControlFlow::Continue(()) };
+        self.rejections(asked.before());
+        self.report.events += asked.len();
+        self.host_ms = mark.host_ms;
+        if self.trial.config.is_none() {
+            let bound = self.trial.ruled.rule(&self.row.name, mark.binding);
+            self.config = bound.and_then(|rule| rule.config.clone());
+        }
+        if self.trial.only.is_some_and(|only| only != mark.validator) {
+            self.report.by_others += 1;
+        } else if self.is_given_up() {
+            self.report.given_up += 1;
+        } else {
+            self.report.accepted += 1;
+            self.accepted(asked, mark);
+        }
+        match self.failure {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn unreadable(&mut self, _: Seq, _: RecordError) {
+        // The chain has passed, so every record is one that the store encoded.
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! No snapshot is trusted here: each state is folded from the first event.
 
+use super::appends::{Through, for_appends};
 use super::asked::{Asked, Mark, difference};
 use super::folded::Instances;
 use super::ruled::{Rule, Ruled};
@@ -14,14 +15,12 @@ use crate::engine::{accept_all_digest, originator_digest};
 use crate::log::{ReadError, ScopeRow};
 use crate::validator::{Rules, Verdict};
 use atomic_store_core::chain::Broken;
+use atomic_store_core::record::RecordError;
 use atomic_store_core::{
     Digest, LogicReport, ProofProgress, Refusal, SYSTEM_SCOPE, ScopeName, Seq, Unshown, UnshownWhat,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Events between two looks at whether to go on.
-const STEP: u64 = 1_000;
 
 impl Engine {
     /// Judges all appends of a scope, or of all scopes whose names come after `after`, again. Blocks,
@@ -84,35 +83,10 @@ impl<'a> Run<'a> {
 
     fn scope(mut self, work: &Work) -> Result<LogicReport, ReadError> {
         let (shared, row) = (self.shared, self.row);
-        let most = shared.limits.append_events_max.max(1);
-        let (mut walk, mut asked) = (row.walk_after(Seq::ZERO), Asked::default());
-        let (mut since, mut stopped) = (0, false);
-        let read = shared.log.read(row, &mut walk, row.head, &mut |view| {
-            let body = match view.decode() {
-                Ok(body) => body,
-                Err(why) => {
-                    let why = format!("event {} cannot be read: {why}", view.seq());
-                    self.not_shown(view.seq(), Digest::default(), UnshownWhat::Damaged, why);
-                    return ControlFlow::Break(());
-                }
-            };
-            if !asked.takes(&body, most) {
-                self.append(&asked);
-                asked.clear();
-            }
-            asked.push(view, &body);
-            since += 1;
-            if since == STEP {
-                since = 0;
-                stopped = work.did(STEP).is_break();
-            }
-            if stopped || self.failure.is_some() {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
+        let mut walk = row.walk_after(Seq::ZERO);
+        let (stopped, read) = for_appends(shared, row, &mut walk, work, &mut self);
         match read {
-            Ok(()) => self.append(&asked),
+            Ok(()) => {}
             Err(ReadError::Storage(why)) => return Err(ReadError::Storage(why)),
             Err(error) => {
                 let why = error.to_string();
@@ -123,7 +97,6 @@ impl<'a> Run<'a> {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        stopped |= work.did(since).is_break();
         if !stopped && walk.head() < row.head {
             let found = Broken::Short { expected: row.head, found: walk.head() };
             let next = walk.head().next();
@@ -142,34 +115,6 @@ impl<'a> Run<'a> {
             Some(now) if now.floor == self.row.floor => Ok(self.report),
             _ => Ok(LogicReport { scopes: 1, ..LogicReport::default() }),
         }
-    }
-
-    /// Counts one append as what it is.
-    fn append(&mut self, asked: &Asked) {
-        let Some(mark) = asked.mark() else { return };
-        let events = asked.len();
-        self.report.events += events;
-        let count = if self.report.failed > 0 {
-            &mut self.report.not_shown
-        } else if self.row.name.as_str() == SYSTEM_SCOPE {
-            &mut self.report.system
-        } else if mark.validator == accept_all_digest() {
-            &mut self.report.built_in
-        } else if mark.validator == originator_digest() {
-            &mut self.report.by_client
-        } else if self.ruled.is_restored(&self.row.name, asked.first()) {
-            &mut self.report.elsewhere
-        } else {
-            self.report.appends += 1;
-            match self.ask(asked, mark) {
-                Ok(()) => &mut self.report.shown,
-                Err((what, why)) => {
-                    self.not_shown(asked.first(), mark.validator, what, why);
-                    &mut self.report.not_shown
-                }
-            }
-        };
-        *count += events;
     }
 
     /// Asks the rule of an append again.
@@ -236,6 +181,45 @@ impl<'a> Run<'a> {
             self.report.failed = 1;
             self.report.unshown.push(Unshown { scope, seq, validator, what, why });
         }
+    }
+}
+
+impl Through for Run<'_> {
+    /// Counts one append as what it is.
+    fn append(&mut self, asked: &Asked) -> ControlFlow<()> {
+        let Some(mark) = asked.mark() else { return ControlFlow::Continue(()) };
+        let events = asked.len();
+        self.report.events += events;
+        let count = if self.report.failed > 0 {
+            &mut self.report.not_shown
+        } else if self.row.name.as_str() == SYSTEM_SCOPE {
+            &mut self.report.system
+        } else if mark.validator == accept_all_digest() {
+            &mut self.report.built_in
+        } else if mark.validator == originator_digest() {
+            &mut self.report.by_client
+        } else if self.ruled.is_restored(&self.row.name, asked.first()) {
+            &mut self.report.elsewhere
+        } else {
+            self.report.appends += 1;
+            match self.ask(asked, mark) {
+                Ok(()) => &mut self.report.shown,
+                Err((what, why)) => {
+                    self.not_shown(asked.first(), mark.validator, what, why);
+                    &mut self.report.not_shown
+                }
+            }
+        };
+        *count += events;
+        match self.failure {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn unreadable(&mut self, seq: Seq, why: RecordError) {
+        let why = format!("event {seq} cannot be read: {why}");
+        self.not_shown(seq, Digest::default(), UnshownWhat::Damaged, why);
     }
 }
 
