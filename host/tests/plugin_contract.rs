@@ -5,8 +5,8 @@ mod guests;
 
 use atomic_store::validator::{Acceptance, Start, StartError, Verdict};
 use atomic_store_core::{ContentType, Digest, Key, Limits, ScopeName};
-use guests::{Events, event, guest, proposal, start};
-use std::sync::{Arc, Mutex};
+use guests::{Events, Written, event, guest, proposal, start};
+use std::sync::Arc;
 
 #[test]
 fn a_component_is_known_by_its_bytes_and_its_description() {
@@ -225,21 +225,6 @@ fn history_is_read_page_by_page() {
     assert!((41..=42).contains(&last) && count == last, "{count} {last}");
 }
 
-/// What a subscriber of the host's log has written.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn log_lines_are_capped_escaped_and_say_whose_they_are() {
     // Writes the payload 40 times.
@@ -265,7 +250,7 @@ fn log_lines_are_capped_escaped_and_say_whose_they_are() {
     tracing::subscriber::with_default(subscriber, || {
         validator.validate(&[proposal(long.as_bytes())], 1).unwrap();
     });
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = written.text();
     assert!(!text.contains('\u{1b}'), "a terminal would obey");
     assert!(text.contains("8 more lines"), "{text}");
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("31mred")).collect();

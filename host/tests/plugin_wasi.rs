@@ -6,9 +6,8 @@ mod guests;
 use atomic_store::plugin::WasmLoader;
 use atomic_store::validator::{AdmitError, Loader, Rules, Start, Validator, Verdict};
 use atomic_store_core::{FaultKind, Grants, Limits, ScopeName};
-use guests::{Events, Guest, assert_fault, event, guest, proposal};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use guests::{Events, Guest, Written, assert_fault, event, guest, proposal};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PACKAGES: &str = "package atomic-store:validator@1.0.0;
@@ -280,21 +279,6 @@ fn there_are_no_files_no_sockets_no_variables_and_nobody_waits() {
     fault("leave", "end the process");
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn standard_output_goes_to_the_log_line_by_line_and_is_bounded() {
     let rules = granted(&restless()).unwrap();
@@ -307,7 +291,7 @@ fn standard_output_goes_to_the_log_line_by_line_and_is_bounded() {
     tracing::subscriber::with_default(subscriber, || {
         validator.validate(&[proposal(printed.as_bytes())], 1).unwrap();
     });
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = written.text();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].contains("guest: first scope=auction/1"), "{text}");
     assert_eq!(lines[1].matches('x').count(), 1_024 - "second".len());

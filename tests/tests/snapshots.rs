@@ -14,6 +14,17 @@ fn ruled(limits: Limits) -> (VersionsStore, Caller) {
     (store, caller)
 }
 
+/// A store that came back with snapshots of `s/1` at events 2 and 3 of 3.
+fn with_two_snapshots() -> VersionsStore {
+    let (mut store, caller) = ruled(Limits::default());
+    for events in [&["1", "2"][..], &["3"]] {
+        caller.store("s/1", events);
+        caller.engine.take_snapshot(&scope("s/1")).unwrap();
+    }
+    store.crash();
+    store
+}
+
 fn sum(caller: &Caller, name: &str) -> u64 {
     let (_, answer) = caller.query(name, "sum");
     String::from_utf8(answer.unwrap()).unwrap().parse().unwrap()
@@ -73,12 +84,7 @@ fn the_last_two_are_kept_and_both_are_proven() {
 
 #[test]
 fn a_wrong_snapshot_is_dropped_loudly_and_the_loop_that_began_with_it_folds_again() {
-    let (mut store, caller) = ruled(Limits::default());
-    caller.store("s/1", &["1", "2"]);
-    caller.engine.take_snapshot(&scope("s/1")).unwrap();
-    caller.store("s/1", &["3"]);
-    caller.engine.take_snapshot(&scope("s/1")).unwrap();
-    store.crash();
+    let store = with_two_snapshots();
     assert!(store.log.spoil_snapshot(&scope("s/1")));
     let caller = store.by_hand();
     // Nobody can know yet.
@@ -132,12 +138,7 @@ fn without_a_scrub_nothing_is_looked_at() {
 
 #[test]
 fn a_snapshot_that_the_rule_refuses_is_passed_over_for_the_one_before_it() {
-    let (mut store, caller) = ruled(Limits::default());
-    caller.store("s/1", &["1", "2"]);
-    caller.engine.take_snapshot(&scope("s/1")).unwrap();
-    caller.store("s/1", &["3"]);
-    caller.engine.take_snapshot(&scope("s/1")).unwrap();
-    store.crash();
+    let store = with_two_snapshots();
     assert!(store.log.cut_snapshot(&scope("s/1")));
     let caller = store.by_hand();
     caller.store("s/1", &["4"]);

@@ -9,7 +9,7 @@ use atomic_store_core::{
     AppendId, ContentType, Digest, Fault, FaultKind, Limits, Proposal, ScopeName, Seq,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 const BASE: &str = include_str!("base.wat");
@@ -179,4 +179,26 @@ pub(crate) fn assert_fault<T: std::fmt::Debug>(
     let fault = result.unwrap_err();
     assert_eq!(fault.kind, kind, "{}", fault.detail);
     assert!(fault.detail.contains(cause), "{:?} does not name {cause:?}", fault.detail);
+}
+
+/// What a subscriber of the host's log has written.
+#[derive(Clone, Default)]
+pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
