@@ -1,12 +1,15 @@
 //! What instances of validators may have of the machine's memory, all together.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use atomic_store_core::{Limits, Outcome};
-use atomic_store_tests::{Disk, append_to, wat_rules};
+use atomic_store::server::attach;
+use atomic_store_client::Client;
+use atomic_store_core::{Limits, Outcome, Proposal};
+use atomic_store_tests::{Disk, append_to, scope, wat_rules};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
-/// Bytes of one instance of the rules: two pages of linear memory.
-const INSTANCE: usize = 2 * 64 * 1024;
+/// What one instance of the rules counts for: the least there is, and its few bytes of data.
+const INSTANCE: usize = 65 * 1024;
 
 #[test]
 fn scopes_leave_when_their_instances_have_more_memory_than_they_should() {
@@ -67,4 +70,26 @@ fn many_scopes_at_once_wait_for_room_and_one_alone_is_never_refused() {
         }
     }
     caller.verify();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_starts_many_scopes_at_once_is_slowed_down_and_not_refused() {
+    // All of them are undecided at the same time, so nobody can leave before the disk is done.
+    let disk = Disk::new(Limits { instance_bytes_max: 20 * INSTANCE, ..Limits::default() });
+    let caller = disk.caller();
+    caller.rule("*", &wat_rules("1.0.0"));
+    let client = Client::over(attach(&caller.engine)).await.unwrap();
+    let mut calls = JoinSet::new();
+    for n in 0..1_000 {
+        let client = client.clone();
+        calls.spawn(async move {
+            client.append_one(&scope(&format!("s/{n}")), Proposal::json("n", "0")).await
+        });
+    }
+    while let Some(answer) = calls.join_next().await {
+        let outcome = answer.unwrap().unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    }
+    let live = caller.engine.status().live;
+    assert!(live <= 40, "{live} scopes have more memory than there is");
 }

@@ -4,7 +4,7 @@
 use super::handle::Engine;
 use super::mailbox::Work;
 use super::reply::ReplyTo;
-use atomic_store_core::Append;
+use atomic_store_core::{Append, ScopeName};
 use std::sync::Arc;
 
 /// So many loops are woken at the latest, so that they start while the rest still arrives.
@@ -28,6 +28,13 @@ impl Burst {
         if self.held.len() >= HELD_MAX {
             self.flush();
         }
+    }
+
+    /// True if an append to this scope would not be refused for want of room in memory. Asks scopes
+    /// that are cold to leave, so it may be true a moment later.
+    #[must_use]
+    pub fn has_room(&self, scope: &ScopeName) -> bool {
+        self.engine.shared.has_room(scope)
     }
 
     /// Wakes the loops. Does not block.

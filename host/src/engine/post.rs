@@ -11,8 +11,7 @@ impl Shared {
     /// must be woken.
     pub(crate) fn send(self: &Arc<Self>, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
         loop {
-            let full = self.live.count() >= self.limits.instances_max || self.over_memory();
-            if full && !self.make_room(scope) {
+            if !self.has_room(scope) {
                 letter.give_up(self, Outcome::Overloaded(Overload::Instances));
                 return None;
             }
@@ -30,6 +29,12 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// True if the scope is in memory or may be started. Whoever can wait does, and looks again.
+    pub(crate) fn has_room(self: &Arc<Self>, scope: &ScopeName) -> bool {
+        let full = self.live.count() >= self.limits.instances_max || self.over_memory();
+        !full || self.make_room(scope)
     }
 
     /// Asks cold scopes to leave when a new one would be too many. False if too many have not left

@@ -7,13 +7,13 @@ use super::bindings::{
     Admit, Apply, ApplyPacked, Describe, DescriptionOut, HISTORY, Init, LOG, PACKAGE, PACKED,
     Query, RULES, Restore, Snapshot, TYPES, UPCASTING, Upcast, Validate,
 };
-use super::convert;
 use super::guest::Guest;
 use super::instance::{Live, budgeted};
 use super::loader::{Exports, PackedExports, Program};
 use super::log_lines::cut;
 use super::runtime::Runtime;
 use super::wasi;
+use super::{convert, footprint};
 use crate::validator::{AdmitError, History};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Description, Digest, Fault, FaultKind, Grants, ScopeName, Seq};
@@ -50,10 +50,11 @@ pub(super) fn admit(
     let pre = linker(runtime, component, grants.wasi)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| AdmitError::Contract(message(&error)))?;
-    let (description, places) = describe(runtime, &pre, &exports, grants.wasi)?;
+    let started_bytes = footprint::started_bytes(bytes);
+    let (description, places) = describe(runtime, &pre, &exports, grants.wasi, started_bytes)?;
     runtime.compiler.keep(digest, compiled);
     let (grants, runtime) = (grants.clone(), Arc::clone(runtime));
-    Ok(Program { digest, description, pre, exports, grants, places, runtime })
+    Ok(Program { digest, description, pre, exports, grants, places, started_bytes, runtime })
 }
 
 /// The functions that the component may import.
@@ -160,6 +161,7 @@ fn describe(
     pre: &InstancePre<Guest>,
     exports: &Exports,
     wasi: bool,
+    started_bytes: usize,
 ) -> Result<(Description, usize), AdmitError> {
     let _slot = runtime
         .slot(1)
@@ -170,7 +172,8 @@ fn describe(
             AdmitError::Description(format!("{call} failed: {}: {}", kind.word(), fault.detail))
         }
     };
-    let mut live = Live::new(runtime, pre, &ScopeName::system(), Arc::new(NoHistory), wasi)
+    let (scope, history) = (ScopeName::system(), Arc::new(NoHistory));
+    let mut live = Live::new(runtime, pre, &scope, history, wasi, started_bytes)
         .map_err(|fault| failed("its start", fault))?;
     let describe = check_types(&mut live, exports)?;
     let answer: DescriptionOut =

@@ -40,10 +40,11 @@ impl Live {
         scope: &ScopeName,
         history: Arc<dyn History>,
         wasi: bool,
+        started_bytes: usize,
     ) -> Result<Self, Fault> {
         let limits = Arc::clone(&runtime.limits);
         let guest = Guest {
-            meter: Meter::new(&limits, Arc::clone(&runtime.memory)),
+            meter: Meter::new(&limits, started_bytes, Arc::clone(&runtime.memory)),
             scope: scope.clone(),
             history,
             log: LogLines::default(),
@@ -117,7 +118,8 @@ impl WasmValidator {
         let runtime = &program.runtime;
         let slot = runtime.slot(program.places).ok_or_else(|| no_room(runtime))?;
         let history = Arc::clone(&start.history);
-        let mut live = Live::new(runtime, &program.pre, start.scope, history, program.grants.wasi)
+        let (wasi, started_bytes) = (program.grants.wasi, program.started_bytes);
+        let mut live = Live::new(runtime, &program.pre, start.scope, history, wasi, started_bytes)
             .map_err(StartError::Fault)?;
         let answer = match start.snapshot {
             Some(snapshot) => restore(&mut live, program, start, snapshot),

@@ -31,18 +31,24 @@ pub(super) struct Meter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     memory_bytes: usize,
-    /// What all instances have together.
+    /// What a memory counts for at its start; see footprint.rs.
+    started_bytes: usize,
+    /// What this instance counts for.
+    counted: usize,
+    /// What all instances count for.
     all: Arc<AtomicUsize>,
     memories: usize,
     denied: Option<String>,
 }
 
 impl Meter {
-    pub(super) fn new(limits: &Limits, all: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(limits: &Limits, started_bytes: usize, all: Arc<AtomicUsize>) -> Self {
         Meter {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
+            started_bytes,
+            counted: 0,
             all,
             memories: 0,
             denied: None,
@@ -67,7 +73,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.memory_bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -85,7 +91,10 @@ impl ResourceLimiter for Meter {
             return Ok(false);
         }
         // A memory only grows, so this is what it grows by.
-        self.all.fetch_add(total.saturating_sub(self.memory_bytes), Ordering::Relaxed);
+        let grown = total.saturating_sub(self.memory_bytes);
+        let counts = if current == 0 { grown.min(self.started_bytes) } else { grown };
+        self.counted += counts;
+        self.all.fetch_add(counts, Ordering::Relaxed);
         self.memory_bytes = total;
         self.memories += usize::from(current == 0);
         Ok(true)

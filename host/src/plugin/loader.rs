@@ -99,6 +99,8 @@ pub(super) struct Program {
     pub(super) grants: Grants,
     /// Places of an instance among those that may be alive.
     pub(super) places: usize,
+    /// What a memory of an instance counts for at its start.
+    pub(super) started_bytes: usize,
     pub(super) runtime: Arc<Runtime>,
 }
 

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// Frames longer than this are looked through before they are decoded.
 const SKIM_BYTES: usize = 64 * 1024;
+/// How long a request waits at a time for room in memory, and how often.
+const ROOM_PAUSE: Duration = Duration::from_millis(1);
+const ROOM_LOOKS: u32 = 2_000;
 /// The least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
@@ -70,6 +73,18 @@ impl Requests {
         self.answered = self.session.out.ready(self.started, false).await;
     }
 
+    /// Waits until the scope is in memory, or may come in: a client that starts many scopes at once is
+    /// slowed down. Without room after a while it is refused.
+    async fn wait_for_room(&mut self, scope: &ScopeName) {
+        let mut looks = 0;
+        while !self.burst.has_room(scope) && looks < ROOM_LOOKS {
+            // Scopes leave when what they decided is durable, so that must be on its way.
+            self.burst.flush();
+            tokio::time::sleep(ROOM_PAUSE).await;
+            looks += 1;
+        }
+    }
+
     /// Takes one request.
     ///
     /// # Errors
@@ -111,6 +126,7 @@ impl Requests {
             return Err("the number of a call is 0, which belongs to the session".to_owned());
         }
         if let Request::Append(append) = request {
+            self.wait_for_room(&append.scope).await;
             self.started += 1;
             self.burst.append(append, &self.session.reply_to, call);
             return Ok(());
