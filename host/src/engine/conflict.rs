@@ -4,7 +4,7 @@
 //! event of that key: before the effect, after it, even before the caller looked. Events that are
 //! accepted and not durable yet count like all others.
 
-use super::committer::Plan;
+use super::item::Plan;
 use super::pending::Pending;
 use super::scope_loop::Loaded;
 use super::shared::Shared;

@@ -1,6 +1,6 @@
 //! From a verdict to what is stored: records, index rows, and what to remember.
 
-use super::committer::Plan;
+use super::item::Plan;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{Decision, IndexRow, ScopeRow, topics};

@@ -2,7 +2,8 @@
 
 use super::beside::{self, Bell};
 use super::burst::Burst;
-use super::committer::{Desk, Item};
+use super::committer::Desk;
+use super::item::Item;
 use super::mailbox::{Letter, Submitted, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
 use super::registry::Registry;
@@ -100,11 +101,9 @@ impl Engine {
                 let shared = Arc::clone(&shared);
                 let builder = std::thread::Builder::new().name("committer".to_owned());
                 let run = move || {
-                    // The log's panics are caught where it is called; this is about receivers of
-                    // answers. Some answers are lost then, so nothing more may be promised.
                     let run = || shared.committer.run(&shared);
                     while std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-                        shared.fail("the committer panicked");
+                        shared.committer.panicked(&shared);
                     }
                 };
                 Some(builder.spawn(run).map_err(no_thread)?)

@@ -1,6 +1,7 @@
 //! The bounded mailbox of a scope, and the rule that at most one thread runs its loop.
 
-use super::committer::Item;
+use super::committer::Lead;
+use super::item::Item;
 use super::joint::Joint;
 use super::originator::{self, Asking, Ending};
 use super::reply::{ReplyTo, State};
@@ -233,6 +234,11 @@ impl Work {
     /// Lets the loop read its mail, hands what it decided to the committer, and goes to the end of
     /// the queue if there is more.
     pub fn run(self) {
+        drop(self.run_to_lead());
+    }
+
+    /// The same; may give back the right to commit what was decided, in the committer's place.
+    pub(super) fn run_to_lead(self) -> Option<Lead> {
         let Work { cell, shared } = &self;
         let mut items = shared.committer.spare_items();
         cell.last_turn.store(shared.next_turn(), Ordering::Relaxed);
@@ -243,7 +249,7 @@ impl Work {
             shared.fail("a scope loop panicked");
             Turn::default()
         });
-        shared.committer.hand(shared, &mut items);
+        let lead = shared.committer.hand_or_lead(shared, &mut items);
         drop(body);
         shared.keep_to_memory();
         if let Some(joint) = turn.joint {
@@ -251,7 +257,7 @@ impl Work {
             joint.pass_on(shared);
         }
         if turn.retire && self.leave() {
-            return;
+            return lead;
         }
         // Whoever was asked to leave during the turn, and could not, may be asked again.
         if cell.last_turn.load(Ordering::Relaxed) == u64::MAX {
@@ -267,6 +273,7 @@ impl Work {
             let shared = Arc::clone(&self.shared);
             shared.schedule(self);
         }
+        lead
     }
 
     fn read_mail(&self, body: &mut ScopeLoop, items: &mut Vec<Item>) -> Turn {

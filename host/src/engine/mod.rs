@@ -17,6 +17,7 @@ mod conflict;
 mod decided;
 mod feed;
 mod handle;
+mod item;
 mod joint;
 mod live;
 mod mailbox;

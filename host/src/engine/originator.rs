@@ -148,7 +148,7 @@ pub(crate) fn ask(
     error: Option<&String>,
 ) {
     let undecided = match error {
-        Some(why) => Some(super::committer::undecided(why).outcome),
+        Some(why) => Some(super::item::undecided(why).outcome),
         None => shared.read_only().map(|why| Outcome::ReadOnly { why }),
     };
     if let Some(outcome) = undecided {

@@ -4,7 +4,7 @@
 //! Only durable events are folded, from the nearest snapshot of the scope's present rule. Nothing is
 //! handed to the committer, so nothing can be stored, and nothing that is not durable can be seen.
 
-use super::committer::Plan;
+use super::item::Plan;
 use super::conflict::Recent;
 use super::decided::{Fold, fault_outcome};
 use super::handle::Engine;

@@ -39,8 +39,9 @@ pub(crate) struct Pool {
 struct Queue {
     cores: usize,
     state: Mutex<QueueState>,
-    /// Threads wait here for work.
-    work: Condvar,
+    /// Each thread waits at its own place for work, so that the one that worked last is woken first:
+    /// its stack and its caches are warm.
+    work: Vec<Condvar>,
     /// The watchdog waits here while nothing runs.
     watch: Condvar,
 }
@@ -50,6 +51,8 @@ struct QueueState {
     work: VecDeque<Work>,
     /// Since when each thread has been running what it runs; nothing if it waits.
     running: Vec<Option<Instant>>,
+    /// Threads that wait, the one that worked last at the end.
+    waiting: Vec<usize>,
     /// How many threads run something.
     active: usize,
     /// How many were told to run and have not looked yet.
@@ -68,7 +71,7 @@ impl Pool {
         let queue = Arc::new(Queue {
             cores: cores.min(threads),
             state: Mutex::new(state),
-            work: Condvar::new(),
+            work: (0..threads).map(|_| Condvar::new()).collect(),
             watch: Condvar::new(),
         });
         let mut handles = Vec::with_capacity(threads + 1);
@@ -87,7 +90,7 @@ impl Pool {
     /// Lets the threads finish what is queued and end; does not wait for them.
     pub(crate) fn stop(&self) {
         self.queue.lock().stop = true;
-        self.queue.work.notify_all();
+        self.queue.work.iter().for_each(Condvar::notify_all);
         self.queue.watch.notify_all();
     }
 
@@ -122,12 +125,13 @@ impl Queue {
     /// the queue again when it is done.
     fn wake(&self, state: MutexGuard<'_, QueueState>, new: usize) {
         let may_run = (self.cores + state.stuck).saturating_sub(state.active + state.woken);
-        let wake = may_run.min(new);
         let mut state = state;
-        state.woken += wake;
-        drop(state);
-        for _ in 0..wake {
-            self.work.notify_one();
+        for _ in 0..may_run.min(new) {
+            let Some(thread) = state.waiting.pop() else { return };
+            state.woken += 1;
+            drop(state);
+            self.work[thread].notify_one();
+            state = self.lock();
         }
     }
 
@@ -143,15 +147,27 @@ impl Queue {
                     self.watch.notify_one();
                 }
                 drop(state);
-                work.run();
+                let lead = work.run_to_lead();
                 state = self.lock();
                 state.active -= 1;
                 state.running[me] = None;
+                if let Some(lead) = lead {
+                    let alone = state.work.is_empty() && state.active == 0;
+                    drop(state);
+                    // For the disk; meanwhile another thread may run in this one's place.
+                    if alone { lead.commit() } else { drop(lead) }
+                    state = self.lock();
+                }
             } else if state.stop && state.work.is_empty() {
                 return;
             } else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.woken = state.woken.saturating_sub(1);
+                state.waiting.push(me);
+                state = self.work[me].wait(state).unwrap_or_else(PoisonError::into_inner);
+                match state.waiting.iter().position(|thread| *thread == me) {
+                    // Nobody woke it.
+                    Some(at) => drop(state.waiting.remove(at)),
+                    None => state.woken = state.woken.saturating_sub(1),
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 //! what it was judged against is durable. Dry runs and repeated ids are not journaled, nor what was
 //! never decided: overload, invalid requests, scopes that take no appends.
 
-use super::committer::Plan;
+use super::item::Plan;
 use super::handle::Engine;
 use super::scope_loop::Loaded;
 use super::shared::Shared;

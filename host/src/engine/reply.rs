@@ -7,6 +7,11 @@ use atomic_store_core::{Answer, JointAnswer, Outcome, Question, Seq};
 pub trait ReplyTo: Send + Sync + 'static {
     /// The answer to an append. Must not block: the committer calls it.
     fn answer(&self, call: u64, answer: Answer);
+    /// The answer to an append that was alone in its group commit: no other follows soon, so it may be
+    /// sent at once. Must not block: the committer calls it.
+    fn answer_alone(&self, call: u64, answer: Answer) {
+        self.answer(call, answer);
+    }
     /// The answer to a query. Must not block: the committer calls it.
     fn state(&self, call: u64, state: Result<State, RequestError>);
     /// The answer to a joint append. Must not block: the committer calls it.

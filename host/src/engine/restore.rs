@@ -4,7 +4,7 @@
 //! says so makes all of them visible at once, in its own commit. Until then a crash, a broken chain
 //! or a client that goes away leaves nothing but rows that nobody sees and that are removed.
 
-use super::committer::Item;
+use super::item::Item;
 use super::handle::Engine;
 use super::system::{RestoredFrom, SystemEvent};
 use super::whole::check_name;

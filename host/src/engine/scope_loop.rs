@@ -4,7 +4,7 @@
 //! durable yet; answers leave in the same order, once it is. As a failed commit ends the store,
 //! nothing here is ever rolled back.
 
-use super::committer::{Item, Plan};
+use super::item::{Item, Plan};
 use super::conflict::Recent;
 use super::decided::{Decided, Fold, fault_outcome, nothing};
 use super::mailbox::{Cell, Submitted};

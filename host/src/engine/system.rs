@@ -1,6 +1,6 @@
 //! The store's own log: what was loaded and bound, as events of `$system` in a chain of its own.
 
-use super::committer::Item;
+use super::item::Item;
 use super::registry::Registry;
 use super::shared::Shared;
 use crate::log::{Change, EventLog, ReadError, ScopeRow, Unit};

@@ -23,6 +23,7 @@ mod skim_batches;
 mod skim_reads;
 mod socket_file;
 mod uploads;
+mod wire;
 
 pub use listener::ServeError;
 pub use serve::{Server, ServerOptions, attach, default_socket, serve};

@@ -5,6 +5,7 @@
 //! flight and by a hard cap, beyond which the session is closed; pages of events by permits,
 //! which they hold until they are written.
 
+use super::wire::Direct;
 use crate::engine::{Asked, ReplyTo, State as QueryState};
 use atomic_store_core::protocol::{Reply, RequestError};
 use atomic_store_core::{Answer, JointAnswer, Limits, Outcome, frame};
@@ -48,6 +49,8 @@ pub(crate) type Asker = Box<dyn Fn(u64, Asked) -> bool + Send + Sync>;
 struct State {
     chunks: VecDeque<Chunk>,
     spare: Vec<u8>,
+    /// For single answers, while the writing task sleeps.
+    direct: Option<Arc<dyn Direct>>,
     bytes: usize,
     answered: u64,
     queries: u64,
@@ -77,11 +80,11 @@ enum End {
 }
 
 impl Out {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, direct: Option<Arc<dyn Direct>>) -> Self {
         let bytes_max = limits.session_out_bytes_max.min(u32::MAX as usize >> 1).max(1);
         let queries = bytes_max / limits.query_answer_bytes_max.max(1);
         Out {
-            state: Mutex::default(),
+            state: Mutex::new(State { direct, ..State::default() }),
             writer: Notify::new(),
             reader: Notify::new(),
             gone: Notify::new(),
@@ -116,6 +119,14 @@ impl Out {
     pub(crate) fn reply(&self, call: u64, reply: &Reply) {
         let mut state = self.lock();
         self.put(&mut state, call, reply);
+        self.answered(state);
+    }
+
+    /// Sends the one answer of a call, to which nothing will be added soon.
+    fn reply_at_once(&self, call: u64, reply: &Reply) {
+        let mut state = self.lock();
+        self.put(&mut state, call, reply);
+        state.write_directly();
         self.answered(state);
     }
 
@@ -313,6 +324,7 @@ impl Out {
         }
         if end == End::Closed {
             state.chunks.clear();
+            state.direct = None;
             self.gone.notify_one();
         }
         self.room.close();
@@ -329,9 +341,34 @@ fn encode(buffer: Vec<u8>, call: u64, reply: &Reply) -> Vec<u8> {
     frame::put(buffer, &(call, reply)).expect("every reply can be encoded: it has no maps")
 }
 
+impl State {
+    /// Writes what is queued, if nobody else does and it is one answer. What cannot be written now is
+    /// left to the writing task, an error too.
+    fn write_directly(&mut self) {
+        let Some(direct) = self.direct.as_ref().filter(|_| self.writer_sleeps) else { return };
+        let [chunk] = self.chunks.make_contiguous() else { return };
+        if chunk.permit.is_some() {
+            return;
+        }
+        let Ok(written) = direct.try_write(&chunk.bytes[chunk.from..]) else { return };
+        chunk.from += written;
+        self.bytes = self.bytes.saturating_sub(written);
+        if chunk.from == chunk.bytes.len()
+            && let Some(Chunk { mut bytes, .. }) = self.chunks.pop_front()
+        {
+            bytes.clear();
+            self.spare = bytes;
+        }
+    }
+}
+
 impl ReplyTo for Out {
     fn answer(&self, call: u64, answer: Answer) {
         self.reply(call, &Reply::Answer(answer));
+    }
+
+    fn answer_alone(&self, call: u64, answer: Answer) {
+        self.reply_at_once(call, &Reply::Answer(answer));
     }
 
     fn ask(&self, call: u64, asked: Asked) -> Result<(), Outcome> {

@@ -4,6 +4,7 @@ use super::hub::Hub;
 use super::listener::{Accepted, Backoff, ServeError, accept_tcp, accept_unix, bind_tcp};
 use super::session;
 use super::socket_file::SocketFile;
+use super::wire::SharedHalf;
 use crate::engine::Engine;
 use atomic_store_core::frame;
 use atomic_store_core::protocol::{Reply, RequestError};
@@ -150,11 +151,11 @@ fn start(sessions: &mut JoinSet<()>, hub: &Arc<Hub>, accepted: Accepted) {
     match accepted {
         Accepted::Unix(stream) => {
             let (reading, writing) = stream.into_split();
-            sessions.spawn(session::run(hub, reading, writing));
+            sessions.spawn(session::run(hub, reading, SharedHalf::new(writing)));
         }
         Accepted::Tcp(stream) => {
             let (reading, writing) = stream.into_split();
-            sessions.spawn(session::run(hub, reading, writing));
+            sessions.spawn(session::run(hub, reading, SharedHalf::new(writing)));
         }
     }
 }

@@ -8,6 +8,7 @@ use super::hub::Hub;
 use super::out::Out;
 use super::questions;
 use super::requests::Requests;
+use super::wire::{Direct, Wire};
 use crate::engine::{Engine, ReplyTo};
 use atomic_store_core::protocol::{Reply, RequestError};
 use atomic_store_core::{Limits, codec, frame};
@@ -69,7 +70,7 @@ enum End {
 pub(crate) async fn run<R, W>(hub: Arc<Hub>, mut reading: R, mut writing: W)
 where
     R: AsyncRead + Send + Unpin,
-    W: AsyncWrite + Send + Unpin + 'static,
+    W: Wire,
 {
     let patience = Duration::from_millis(hub.engine.limits().hello_ms_max);
     match timeout(patience, greet(&mut reading, &mut writing)).await {
@@ -77,7 +78,7 @@ where
         // Whoever is not a client learns nothing.
         Ok(Err(_)) | Err(_) => return,
     }
-    let session = Session::new(hub);
+    let session = Session::new(hub, writing.direct());
     let writer = tokio::spawn(write(Arc::clone(&session.out), writing, session.stall()));
     let welcome = Reply::Welcome {
         store: session.engine().store_id(),
@@ -214,10 +215,7 @@ fn make_room(buffer: &mut Vec<u8>) {
 }
 
 /// Writes what is queued until the queue ends or the client has not read for too long.
-async fn write<W>(out: Arc<Out>, mut writing: W, stall: Duration)
-where
-    W: AsyncWrite + Send + Unpin,
-{
+async fn write<W: Wire>(out: Arc<Out>, mut writing: W, stall: Duration) {
     let mut spare = Vec::new();
     'queue: while let Some(chunks) = out.take(std::mem::take(&mut spare)).await {
         for mut chunk in chunks {
@@ -242,8 +240,8 @@ where
 }
 
 impl Session {
-    fn new(hub: Arc<Hub>) -> Arc<Session> {
-        let out = Arc::new(Out::new(hub.engine.limits()));
+    fn new(hub: Arc<Hub>, direct: Option<Arc<dyn Direct>>) -> Arc<Session> {
+        let out = Arc::new(Out::new(hub.engine.limits(), direct));
         let reply_to: Arc<dyn ReplyTo> = Arc::<Out>::clone(&out);
         Arc::new(Session {
             hub,
