@@ -40,7 +40,7 @@ pub fn bare_group_commit(
     warm_up: Duration,
     time: Duration,
 ) -> Result<BareCommits, CommitError> {
-    let database = Database::builder(path).worker_threads(2).open().map_err(failed)?;
+    let database = Database::builder(path).worker_threads(1).open().map_err(failed)?;
     let events = database.keyspace("events", KeyspaceCreateOptions::default).map_err(failed)?;
     let (to_commit, answered) = (Queue::default(), Queue::default());
     std::thread::scope(|threads| {

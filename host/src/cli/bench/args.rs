@@ -69,6 +69,9 @@ pub(crate) struct BenchClient {
     pub(super) scopes: usize,
     #[arg(long)]
     pub(super) in_flight: usize,
+    /// Events in each append
+    #[arg(long, default_value_t = 1)]
+    pub(super) batch: u64,
     #[arg(long)]
     pub(super) seconds: f64,
     #[arg(long)]

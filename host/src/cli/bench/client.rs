@@ -7,7 +7,7 @@ use super::shape::Shape;
 use crate::cli::failure::Failure;
 use crate::cli::output::Out;
 use atomic_store_client::{Address, Client, Options};
-use atomic_store_core::ScopeName;
+use atomic_store_core::{Append, ScopeName};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,6 +19,7 @@ struct Shared {
     shape: Shape,
     scopes: Vec<ScopeName>,
     counts: RefCell<Vec<u64>>,
+    batch: u64,
     meter: RefCell<Meter>,
 }
 
@@ -41,6 +42,7 @@ async fn load(args: BenchClient) -> Result<Rc<Shared>, Failure> {
         shape: Shape::new(&args.kind, &args.payload),
         counts: RefCell::new(vec![0; scopes.len()]),
         scopes,
+        batch: args.batch,
         meter: RefCell::new(Meter::start(args.seconds)?),
     });
     let loops: Vec<_> = (0..args.in_flight)
@@ -59,12 +61,14 @@ async fn one(shared: Rc<Shared>, scope: usize) -> Result<(), Failure> {
         if shared.meter.borrow().is_over(start) {
             return Ok(());
         }
-        let n = {
+        let last = {
             let mut counts = shared.counts.borrow_mut();
-            counts[scope] += 1;
+            counts[scope] += shared.batch;
             counts[scope]
         };
-        let answer = shared.client.append_one(name, shared.shape.proposal(n)).await?;
+        let proposals = (last - shared.batch..last).map(|n| shared.shape.proposal(n + 1));
+        let append = Append::new(name.clone(), shared.client.new_id(), proposals.collect());
+        let answer = shared.client.append(append).await?;
         if let Some(why) = unwanted(&answer.outcome) {
             return Err(refusal(&why));
         }
