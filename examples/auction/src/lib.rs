@@ -123,10 +123,8 @@ impl Validator for Auction {
                 }
             }
             "bid" => {
-                if let Some(Bid { bidder, amount, opening }) = fields::read(&event.payload) {
-                    state.opening = state.opening.or(opening);
-                    let bidder = bidder.0.into_owned();
-                    state.highest = Some(Highest { amount, bidder, seq: event.seq });
+                if let Some(bid) = fields::read(&event.payload) {
+                    take(state, bid, event.seq);
                 }
             }
             "close" => state.closed = Some(event.seq),
@@ -154,6 +152,19 @@ impl Validator for Auction {
             })),
             _ => Err(proposal.unknown_kind()),
         }
+    }
+
+    /// Nearly all that comes are bids: each is read once.
+    fn admit(state: &mut State, proposal: &Proposal, seq: u64) -> Option<Verdict> {
+        if proposal.kind != "bid" || state.closed.is_some() {
+            return None;
+        }
+        let bid = fields::read(&proposal.payload)?;
+        let verdict = judge(state, &bid);
+        if verdict.is_ok() {
+            take(state, bid, seq);
+        }
+        Some(verdict)
     }
 
     fn query(state: &State, name: &str, _args: &[u8]) -> Result<Vec<u8>, String> {
@@ -190,6 +201,12 @@ fn least(state: &State, opening: Option<Cents>) -> Cents {
 fn judge(state: &State, bid: &Bid<'_>) -> Verdict {
     check(state, bid.amount, state.opening.or(bid.opening))?;
     Ok(accept())
+}
+
+/// Folds an accepted bid.
+fn take(state: &mut State, bid: Bid<'_>, seq: u64) {
+    state.opening = state.opening.or(bid.opening);
+    state.highest = Some(Highest { amount: bid.amount, bidder: bid.bidder.0.into_owned(), seq });
 }
 
 fn outbid(state: &State, command: &Outbid<'_>) -> Verdict {

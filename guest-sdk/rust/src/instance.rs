@@ -69,15 +69,33 @@ impl<V: Validator> Instance<V> {
         let event = self.scratch.unpack(&mut bytes).expect(packed::NOT_PACKED);
         let seq = event.seq;
         let proposal = as_proposal(std::mem::replace(event, packed::blank()));
-        let verdict = V::validate(&self.state, &proposal);
+        let verdict = V::admit(&mut self.state, &proposal, seq);
+        let folded = verdict.is_some();
+        let verdict = verdict.unwrap_or_else(|| V::validate(&self.state, &proposal));
         *event = as_proposed(proposal, seq);
         let acceptance = verdict.map_err(|no| no.into_refusal(0))?;
         if acceptance != crate::accept() {
             return Ok(Some(acceptance));
         }
-        V::apply(&mut self.state, event);
+        if !folded {
+            V::apply(&mut self.state, event);
+        }
         self.head = seq;
         Ok(None)
+    }
+
+    /// What the rules' own judging and folding in one comes to, if they have that for this proposal: the
+    /// answer, and the state after it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn admitted_at_once(
+        &self,
+        proposal: &Proposal,
+    ) -> Option<(Result<Acceptance, Refusal>, Vec<u8>)> {
+        let (mut state, seq) = (self.state.clone(), self.head + 1);
+        let answer = V::admit(&mut state, proposal, seq)?.map_err(|no| no.into_refusal(0));
+        let folds = answer.as_ref().is_ok_and(|acceptance| *acceptance == crate::accept());
+        let head = if folds { seq } else { self.head };
+        Some((answer, snapshot::encode(&state, head, self.origin)))
     }
 
     /// Judges one append; each proposal as if those before it had been accepted.

@@ -232,3 +232,62 @@ fn older_events_are_folded_as_what_they_are_today_within_a_batch_too() {
     harness.propose_all([euros()]).accepted();
     assert_eq!(*harness.state(), 507);
 }
+
+/// Sums what it is told up to 10; judges and folds in one as `HOW` says.
+struct AtOnce<const HOW: u8>;
+
+impl<const HOW: u8> Validator for AtOnce<HOW> {
+    const NAME: &'static str = "at-once";
+    const VERSION: &'static str = "1.0.0";
+    type State = u64;
+    type Config = ();
+
+    fn init(_: &str, (): ()) -> Result<u64, String> {
+        Ok(0)
+    }
+
+    fn apply(sum: &mut u64, event: &Event) {
+        sum.fold(event);
+    }
+
+    fn validate(sum: &u64, proposal: &Proposal) -> Verdict {
+        match proposal.json::<u64>()? {
+            n if sum + n > 10 => Err(reject("full", "10 at most")),
+            0 => Ok(accept().reason("nothing")),
+            _ => Ok(accept()),
+        }
+    }
+
+    fn admit(sum: &mut u64, proposal: &Proposal, _: u64) -> Option<Verdict> {
+        let verdict = Self::validate(sum, proposal);
+        let folds = match HOW {
+            0 => verdict == Ok(accept()),
+            1 => verdict.is_ok(),
+            2 => true,
+            _ => return Some(Ok(accept())),
+        };
+        *sum += if folds { proposal.json().unwrap_or(0).max(1) } else { 0 };
+        Some(verdict)
+    }
+}
+
+#[test]
+fn rules_that_judge_and_fold_in_one_are_held_against_themselves() {
+    let mut right = Harness::<AtOnce<0>>::new();
+    right.propose("add", 7).accepted();
+    right.propose("add", 7).rejected("full");
+    right.propose("add", 0).accepted();
+    right.propose_all([proposal("add", "1"), proposal("add", "2")]).accepted();
+    assert_eq!(*right.state(), 10);
+
+    fn complaint_about<const HOW: u8>(payload: u64) -> String {
+        let mut harness = Harness::<AtOnce<HOW>>::new();
+        let judged = catch_unwind(AssertUnwindSafe(|| harness.propose("add", payload)));
+        let panic = judged.err().expect("the harness has noticed nothing");
+        panic.downcast_ref::<String>().expect("a formatted message").clone()
+    }
+    // It folds what it accepts with a reason, what it refuses, or accepts what it would refuse.
+    assert!(complaint_about::<1>(0).contains("admit leaves another state than apply"));
+    assert!(complaint_about::<2>(11).contains("admit leaves another state than apply"));
+    assert!(complaint_about::<3>(11).contains("admit answers differently from validate"));
+}

@@ -132,11 +132,7 @@ impl Committer {
     }
 
     /// The same for a loop, which may commit it itself if nobody else has anything to do.
-    pub(crate) fn hand_or_lead(
-        &self,
-        shared: &Arc<Shared>,
-        items: &mut Vec<Item>,
-    ) -> Option<Lead> {
+    pub(crate) fn hand_or_lead(&self, shared: &Arc<Shared>, items: &mut Vec<Item>) -> Option<Lead> {
         let mut lead = None;
         if let Some(mut queue) = self.put(shared, items)
             && !queue.busy

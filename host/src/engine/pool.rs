@@ -155,7 +155,11 @@ impl Queue {
                     let alone = state.work.is_empty() && state.active == 0;
                     drop(state);
                     // For the disk; meanwhile another thread may run in this one's place.
-                    if alone { lead.commit() } else { drop(lead) }
+                    if alone {
+                        lead.commit()
+                    } else {
+                        drop(lead)
+                    }
                     state = self.lock();
                 }
             } else if state.stop && state.work.is_empty() {

@@ -107,7 +107,8 @@ impl<V: Validator> Harness<V> {
     ///
     /// # Panics
     /// If the rules break the contract: they answer differently when asked again, change the
-    /// state while answering, do not survive a snapshot, or give an answer over a cap.
+    /// state while answering, do not survive a snapshot, give an answer over a cap, or judge and fold in
+    /// one in another way than one after the other.
     #[track_caller]
     pub fn propose_all(&mut self, proposals: impl IntoIterator<Item = Proposal>) -> Answer {
         let host_ms = self.host_ms;
@@ -129,6 +130,17 @@ impl<V: Validator> Harness<V> {
         assert_eq!(folded.encode(), before, "validate changed the state");
         assert_eq!(restored.encode(), before_restored, "validate changed the restored state");
         checks::answer(&answer);
+        let at_once = match proposals.as_slice() {
+            [only] => {
+                let at_once = || folded.admitted_at_once(only);
+                history::source::with(&mut self.events, at_once)
+            }
+            _ => None,
+        };
+        if let Some((admitted, _)) = &at_once {
+            let admitted = admitted.clone().map(|acceptance| vec![acceptance]);
+            assert_eq!(admitted, answer, "admit answers differently from validate");
+        }
 
         if let Ok(acceptances) = &answer {
             let mut events = Vec::new();
@@ -137,6 +149,11 @@ impl<V: Validator> Harness<V> {
                 events.extend(admitted(proposal, acceptance, head));
             }
             self.append(events);
+        }
+        let plain = answer.as_ref().is_ok_and(|all| all.iter().all(|yes| *yes == crate::accept()));
+        if let Some((_, state)) = at_once {
+            let wanted = if plain { self.folded.encode() } else { before };
+            assert_eq!(state, wanted, "admit leaves another state than apply");
         }
         Answer(answer)
     }
