@@ -281,4 +281,5 @@ languages! {
     go: "auction-go",
     javascript: "auction-js",
     python: "auction-python",
+    wat: "auction-wat",
 }
