@@ -594,6 +594,13 @@ void as_apply(as_instance *instance, const as_event *events, size_t count) {
     }
 }
 
+as_event as_today(const as_event *event) {
+    as_new_event newer;
+    if (!as_validator.upcast || !as_validator.upcast(event, &newer)) return *event;
+    return (as_event){ event->seq, newer.kind, newer.content_type, newer.payload, newer.keys,
+                       newer.metadata, event->caller_ms, event->host_ms };
+}
+
 /* Folds what an accepted proposal becomes; returns the new head. */
 static uint64_t fold(void *state, const as_proposal *p, const as_verdict *yes, uint64_t head) {
     const as_new_event own = { p->kind, p->content_type, p->payload, p->keys, p->metadata };
@@ -602,6 +609,7 @@ static uint64_t fold(void *state, const as_proposal *p, const as_verdict *yes, u
     for (size_t i = 0; i < count; i++) {
         as_event event = { ++head, events[i].kind, events[i].content_type, events[i].payload,
                            events[i].keys, events[i].metadata, p->caller_ms, p->host_ms };
+        event = as_today(&event);
         as_validator.apply(state, &event);
     }
     return head;

@@ -183,10 +183,32 @@ typedef struct {
     bool (*query)(const void *state, as_text name, as_bytes args, as_text *answer, as_text *why_not);
     /* True makes the store fold the log instead of keeping snapshots. */
     bool no_snapshots;
+    /* What an older event is today; false if it is as it was. Number and times stay. May be NULL. The store
+     * asks only if AS_UPCASTS stands in the file: before each apply, which so sees the newer forms only, and
+     * for readers. History shows events as they are stored. */
+    bool (*upcast)(const as_event *event, as_new_event *newer);
 } as_rules;
 
 extern const as_rules as_validator;
 #define AS_VALIDATOR(...) const as_rules as_validator = { __VA_ARGS__ }
+
+/* Stands behind AS_VALIDATOR in the file of rules that have `.upcast`. */
+#ifdef __wasm__
+#define AS_UPCASTS \
+    AS_UPCAST_EXPORT("") const void *as_export_upcast(const as_event *events, size_t count) { \
+        return as_upcast_all(events, count); \
+    } \
+    AS_UPCAST_EXPORT("cabi_post_") void as_export_upcast_end(const void *answer) { \
+        (void)answer; \
+        as_end_call(); \
+    } \
+    extern const as_rules as_validator
+#define AS_UPCAST_EXPORT(before) \
+    __attribute__((export_name(before "atomic-store:validator/upcasting@1.0.0#upcast")))
+const void *as_upcast_all(const as_event *events, size_t count);
+#else
+#define AS_UPCASTS extern const as_rules as_validator
+#endif
 
 /* ---- Earlier events and log lines ---- */
 
@@ -215,6 +237,8 @@ struct as_reason {
 as_instance *as_start(as_text scope, const as_bytes *config, as_text *why_not);
 as_instance *as_restore(as_text scope, const as_bytes *config, as_bytes snapshot, as_text *why_not);
 void as_apply(as_instance *instance, const as_event *events, size_t count);
+/* The event as the rules know it today; the store asks the same before it applies. */
+as_event as_today(const as_event *event);
 /* Verdicts of the proposals up to the first rejection, whose index it returns; `count` if there is none. */
 size_t as_validate(const as_instance *instance, const as_proposal *proposals, size_t count,
                    as_verdict *verdicts);

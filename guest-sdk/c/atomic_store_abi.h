@@ -98,6 +98,19 @@ EXPORT(RULES "apply") void export_apply(const as_event *events, size_t count) {
     as_end_call();
 }
 
+/* See AS_UPCASTS. */
+const void *as_upcast_all(const as_event *events, size_t count) {
+    typedef struct { bool some; as_new_event value; } maybe_event;
+    _Static_assert(sizeof(maybe_event) == 44, "option<new-event>");
+    static list answers;
+    maybe_event *all = array(count, sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        all[i].some = as_validator.upcast && as_validator.upcast(&events[i], &all[i].value);
+    }
+    answers = (list){ all, count };
+    return &answers;
+}
+
 static refusal refuse(const as_verdict *no, size_t index) {
     size_t count = 0;
     for (const as_reason *r = no->reasons; r; r = r->earlier) count++;

@@ -51,6 +51,12 @@ export interface Rules<State, Config = undefined> {
    * earlier version of these rules, so ignore what you do not understand (`event.tryJson()`).
    */
   apply(state: State, event: Event): void;
+  /**
+   * What an older event is today; nothing if it is as it was. Number and times stay. The store asks only if the
+   * entry module exports `upcasting = upcasts(rules)`. It then asks before each `apply`, which so sees the newer
+   * forms only, and for readers. `history` shows events as they are stored.
+   */
+  upcast?(event: Event): NewEvent | undefined;
   /** Judges a proposal against everything before it, earlier members of its batch included. */
   validate(state: Readonly<State>, proposal: Proposal): Verdict;
   /** Answers a question about the state. An error is the answer's text. */
@@ -73,6 +79,12 @@ export interface Component {
 
 /** Makes a component of rules. The entry module exports it under the name `rules`. */
 export function component<State, Config = undefined>(rules: Rules<State, Config>): Component;
+
+/**
+ * What makes the store ask `upcast` of these rules. The entry module exports it under the name `upcasting`, and is
+ * built for the world `upcasting-validator`.
+ */
+export function upcasts(component: Component): { upcast(events: unknown[]): unknown[] };
 
 /** Bytes, and what they say. */
 export declare class Payload {

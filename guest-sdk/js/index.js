@@ -1,6 +1,6 @@
 // Write validators for Atomic Store in JavaScript. index.d.ts documents all of it.
 
-export { component } from "./src/component.js";
+export { component, upcasts } from "./src/component.js";
 export { history } from "./src/history.js";
 export { log } from "./src/log.js";
 export { Event, Malformed, Payload, Proposal, newEvent, toJson } from "./src/payload.js";

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { toUtf8 } from "./src/bytes.js";
 import { DEFINITION } from "./src/component.js";
 import { takeLines, withHistory } from "./src/host-native.js";
-import { Declined, Instance, Refused, admitted } from "./src/instance.js";
+import { Declined, Instance, Refused, admitted, today } from "./src/instance.js";
 import { Payload, encode } from "./src/payload.js";
 
 const HOST_MS = 1_700_000_000_000;
@@ -95,7 +95,8 @@ export class Harness {
   }
 
   #fold(events) {
-    withHistory(this.#events, () => this.#instance.apply(events));
+    const newer = events.map((event) => today(this.#rules, event));
+    withHistory(this.#events, () => this.#instance.apply(newer));
     this.#events = [...this.#events, ...events];
     this.#check();
   }

@@ -244,6 +244,11 @@ pub fn exportInstance(comptime V: type) void {
         @export(&@field(E, name), .{ .name = rules ++ name });
         if (!std.mem.eql(u8, name, "apply")) @export(&E.post, .{ .name = "cabi_post_" ++ rules ++ name });
     }
+    if (@hasDecl(V, "upcast")) {
+        const upcast = "atomic-store:validator/upcasting@1.0.0#upcast";
+        @export(&E.upcast, .{ .name = upcast });
+        @export(&E.post, .{ .name = "cabi_post_" ++ upcast });
+    }
 }
 
 fn Exports(comptime V: type) type {
@@ -255,6 +260,7 @@ fn Exports(comptime V: type) type {
         var answer: Answer = undefined;
         var bytes: Maybe(Text) = undefined;
         var judgement: Judgement = undefined;
+        var upcasted: List(Maybe(NewEvent)) = undefined;
 
         fn post(_: *const anyopaque) callconv(.c) void {
             endCall();
@@ -299,6 +305,17 @@ fn Exports(comptime V: type) type {
         fn apply(events: [*]const EventIn, len: usize) callconv(.c) void {
             orTrap(running().apply(call(), orTrap(eventsOf(call(), events[0..len]))));
             endCall();
+        }
+
+        fn upcast(events: [*]const EventIn, len: usize) callconv(.c) *const List(Maybe(NewEvent)) {
+            const asked = orTrap(eventsOf(call(), events[0..len]));
+            const answers = orTrap(call().alloc(Maybe(NewEvent), len));
+            for (answers, asked) |*place_, *event| {
+                const new = orTrap(atomic_store.newer(V, call(), event));
+                place_.* = if (new) |some| .some_(orTrap(newEvents(call(), &.{some}))[0]) else .none;
+            }
+            upcasted = .of(answers);
+            return &upcasted;
         }
 
         fn validate(proposals: [*]const ProposalIn, len: usize) callconv(.c) *const Judgement {

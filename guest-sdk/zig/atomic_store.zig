@@ -323,7 +323,7 @@ pub fn Instance(comptime V: type) type {
                 }
                 for (try admitted(call, proposal, acceptance, head)) |*event| {
                     head = event.seq;
-                    try fold(&copied, call, call, event);
+                    try fold(&copied, call, call, &try today(V, call, event));
                 }
             }
             return .{ .accepted = acceptances };
@@ -385,6 +385,31 @@ pub fn Instance(comptime V: type) type {
 
 fn orTrap(verdict: Error!Verdict) error{OutOfMemory}!Verdict {
     return verdict catch error.OutOfMemory;
+}
+
+/// What an event is today, where the rules have a `pub fn upcast(call: Allocator, event: *const Event) Error!?NewEvent`;
+/// an older event that does not decode is as it was.
+pub fn newer(comptime V: type, call: Allocator, event: *const Event) error{OutOfMemory}!?NewEvent {
+    if (!@hasDecl(V, "upcast")) return null;
+    return V.upcast(call, event) catch |err| switch (@as(Error, err)) {
+        error.OutOfMemory => error.OutOfMemory,
+        error.Malformed => null,
+    };
+}
+
+/// An event as the rules know it today; the store asks the same before it folds.
+pub fn today(comptime V: type, call: Allocator, event: *const Event) error{OutOfMemory}!Event {
+    const new = try newer(V, call, event) orelse return event.*;
+    return .{
+        .seq = event.seq,
+        .kind = new.kind,
+        .content_type = new.content_type,
+        .payload = new.payload,
+        .keys = new.keys,
+        .metadata = new.metadata,
+        .caller_ms = event.caller_ms,
+        .host_ms = event.host_ms,
+    };
 }
 
 /// The events that an accepted proposal becomes, numbered after `head`.

@@ -89,8 +89,9 @@ pub fn Scope(comptime V: type) type {
             var restored = try self.twin();
             try self.events.append(call, event);
             past = self.events.items;
-            try self.folded.apply(call, &.{event});
-            try restored.apply(call, &.{event});
+            const known = try atomic_store.today(V, call, &event);
+            try self.folded.apply(call, &.{known});
+            try restored.apply(call, &.{known});
             try std.testing.expectEqualStrings(try self.folded.snapshot(call), try restored.snapshot(call));
         }
 

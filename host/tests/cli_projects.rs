@@ -162,6 +162,33 @@ fn a_new_project_in_go_builds_and_tests() {
     whole_way("go", &["sh", "-c", ".venv/bin/go test ./..."]);
 }
 
+/// Whether a component says that it knows older events follows from what its source exports, and needs no
+/// option of the build.
+fn older_events(language: &str, source: &str, rules: &str) {
+    let place = Place::new(Mode::Embedded);
+    let dir = project(&place, language);
+    let knows = || {
+        build(&place, &dir);
+        let wasm = std::fs::read(dir.join(format!("build/my-{language}.wasm"))).unwrap();
+        let name = b"atomic-store:validator/upcasting@1.0.0";
+        wasm.windows(name.len()).any(|bytes| bytes == name)
+    };
+    assert!(!knows());
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk").join(rules);
+    std::fs::copy(sdk, dir.join(source)).unwrap();
+    assert!(knows());
+}
+
+#[test]
+fn a_build_in_javascript_exports_what_older_events_are_today() {
+    older_events("js", "rules.js", "js/test/cents.js");
+}
+
+#[test]
+fn a_build_in_python_exports_what_older_events_are_today() {
+    older_events("python", "rules.py", "python/tests/cents.py");
+}
+
 #[test]
 fn dev_marks_what_the_last_change_of_the_rules_changed() {
     let place = Place::new(Mode::Embedded);

@@ -18,7 +18,7 @@ rm -rf "$work"
 mkdir -p "$work"
 cp -r examples/auction-wat "$work/auction"
 rm -rf "$work/auction/build"
-quietly target/release/atomic-store validator new --lang wat "$work/notes"
+quietly target/release/atomic-store validator new --lang wat notes "$work/notes"
 for project in notes auction; do
     quietly target/release/atomic-store validator build "$work/$project"
 done

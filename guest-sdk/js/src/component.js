@@ -3,6 +3,7 @@
 import { shorten } from "./bytes.js";
 import { Declined, Instance, Refused, describe } from "./instance.js";
 import { log } from "./log.js";
+import { Event } from "./payload.js";
 
 /** Where the test harness finds the rules again. */
 export const DEFINITION = Symbol.for("atomic-store-guest.rules");
@@ -23,6 +24,14 @@ export function component(rules) {
     snapshot: guarded(() => instance.snapshot()),
     query: guarded((name, args) => instance.query(name, args)),
   };
+}
+
+/** The export that makes the store ask what older events are today. */
+export function upcasts(component) {
+  const { upcast } = component[DEFINITION];
+  if (upcast === undefined) throw new TypeError("these rules have no upcast(event)");
+  const today = (event) => upcast(new Event(event)) ?? null;
+  return { upcast: guarded((events) => events.map(today)) };
 }
 
 /** Turns what the rules threw into what the contract has a place for; all else becomes a trap. */

@@ -53,7 +53,9 @@ export class Instance {
         // The state is copied only where a later proposal needs to see this one.
         if (index + 1 < raw.length) {
           if (index === 0) state = copy(state);
-          for (const event of admitted(each, acceptance, this.#head)) this.#fold(state, event);
+          for (const event of admitted(each, acceptance, this.#head)) {
+            this.#fold(state, today(this.#rules, event));
+          }
         }
       });
     } finally {
@@ -114,6 +116,12 @@ export function admitted(proposal, acceptance, head) {
   const { callerMs, hostMs } = proposal;
   const stored = acceptance.events ?? [proposal];
   return stored.map((event, at) => new Event({ ...event, callerMs, hostMs, seq: head + 1 + at }));
+}
+
+/** An event as the rules know it today; the store asks the same before it folds. */
+export function today(rules, event) {
+  const newer = rules.upcast?.(event) ?? undefined;
+  return newer === undefined ? event : new Event({ ...event, ...newer });
 }
 
 /** What kinds look like in the contract. */

@@ -71,6 +71,16 @@ impl Played {
         self.instance.validate(proposals, host_ms)
     }
 
+    /// What these events would be today, numbered from 1.
+    ///
+    /// # Errors
+    /// What the guest did instead of an answer.
+    pub fn upcast(&mut self, events: &[Proposal]) -> Result<Vec<Option<Proposal>>, Fault> {
+        let host_ms = self.host_ms();
+        let events: Vec<_> = (1..).zip(events).map(|(seq, it)| event(seq, host_ms, it)).collect();
+        self.instance.upcast(&events)
+    }
+
     /// Proposes an append, and folds what it becomes.
     fn append(&mut self, proposals: &[Proposal]) -> Value {
         let host_ms = self.host_ms();

@@ -10,7 +10,7 @@ and stores the event only if the validator accepts. Subclass :class:`Validator`,
 """
 
 from . import history, log
-from .export import export
+from .export import export, export_upcasting
 from .payload import Event, Key, Malformed, NewEvent, Payload, Proposal, new_event, to_json
 from .validator import Validator
 from .verdict import Acceptance, Rejection, Verdict, accept, accept_instead, reject
@@ -29,6 +29,7 @@ __all__ = [
     "accept",
     "accept_instead",
     "export",
+    "export_upcasting",
     "history",
     "log",
     "new_event",

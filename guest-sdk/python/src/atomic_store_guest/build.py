@@ -7,6 +7,7 @@ happens at import happens here, and not in the store.
 from __future__ import annotations
 
 import argparse
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -29,9 +30,17 @@ def main() -> int:
     except ImportError:
         parser.error("componentize-py is missing: pip install 'componentize-py==0.25.0'")
     command = [sys.executable, "-c", "from componentize_py import script; script()"]
-    command += ["-d", str(package / "wit"), "-w", "validator", "componentize", "--stub-wasi"]
+    world = "upcasting-validator" if _names(module, "Upcasting") else "validator"
+    command += ["-d", str(package / "wit"), "-w", world, "componentize", "--stub-wasi"]
     command += ["-p", str(module.parent), "-p", str(package.parent), "-o", str(output), module.stem]
     return subprocess.run(command, check=False).returncode
+
+
+def _names(module: Path, name: str) -> bool:
+    """True if the module assigns something to the name, not within a function or a condition."""
+    assigned = [step for step in ast.parse(module.read_bytes()).body if isinstance(step, ast.Assign)]
+    targets = [node for step in assigned for target in step.targets for node in ast.walk(target)]
+    return any(isinstance(node, ast.Name) and node.id == name for node in targets)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from . import log
 from .instance import Declined, Instance, Refused, declined
+from .payload import Event, NewEvent
 from .validator import Validator
 from .verdict import Acceptance
 
@@ -81,6 +82,20 @@ class Exported:
 def export(of: type[Validator]) -> type[Exported]:
     """The component's rules. The module that is built keeps them under the name ``Rules``."""
     return type("Rules", (Exported,), {"of": of})
+
+
+class _Upcasts:
+    """What :func:`export_upcasting` makes. Not for rules to call."""
+
+    of: ClassVar[type[Validator]]
+
+    def upcast(self, events: Sequence[Any]) -> list[NewEvent | None]:
+        return _guarded(lambda: [self.of.upcast(Event(event, event.seq)) for event in events])
+
+
+def export_upcasting(of: type[Validator]) -> type[_Upcasts]:
+    """What makes the store ask :meth:`Validator.upcast`. The module keeps it under the name ``Upcasting``."""
+    return type("Upcasting", (_Upcasts,), {"of": of})
 
 
 def _kind(kind: str | tuple[str, dict[str, Any]]) -> _Kind:

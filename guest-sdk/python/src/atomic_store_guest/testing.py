@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from . import host
-from .instance import Declined, Instance, Refused, admitted
+from .instance import Declined, Instance, Refused, admitted, today
 from .payload import Event, Key, Pair, encode
 from .validator import Validator
 from .verdict import Acceptance, Reason, Refusal
@@ -110,7 +110,8 @@ class Harness:
         return _HOST_MS + 1000 * len(self.events)
 
     def _fold(self, events: list[Event]) -> None:
-        _with_history(self.events, lambda: self._instance.apply(events))
+        newer = [today(self._of, event) for event in events]
+        _with_history(self.events, lambda: self._instance.apply(newer))
         self.events = [*self.events, *events]
         self._restored()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from .payload import Event, Payload, Proposal
+from .payload import Event, NewEvent, Payload, Proposal
 from .verdict import Rejection, Verdict, reject
 
 
@@ -51,6 +51,16 @@ class Validator:
         ignore what you do not understand (``event.try_json()``).
         """
         raise NotImplementedError
+
+    @classmethod
+    def upcast(cls, event: Event) -> NewEvent | None:
+        """What an older event is today; ``None`` if it is as it was. Number and times stay.
+
+        The store asks only if the module says ``Upcasting = export_upcasting(..)``. It then asks before each
+        :meth:`apply`, which so sees the newer forms only, and for readers. ``history`` shows events as they
+        are stored.
+        """
+        return None
 
     def validate(self, proposal: Proposal) -> Verdict:
         """Judges a proposal against everything before it, earlier members of its batch included.

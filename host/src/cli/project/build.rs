@@ -75,6 +75,10 @@ fn make(project: &Project) -> Result<Vec<u8>, Failure> {
     let language = project.marker.language;
     match language {
         Language::Wat => assemble(project, &new)?,
+        Language::Js => {
+            tools::run(language, bundle(project)?)?;
+            tools::run(language, componentize(project, &new)?)?;
+        }
         _ => steps(project, &new)?
             .into_iter()
             .try_for_each(|command| tools::run(language, command))?,
@@ -108,25 +112,6 @@ fn steps(project: &Project, to: &Path) -> Result<Vec<Command>, Failure> {
     let source = &project.marker.source;
     Ok(match project.marker.language {
         Language::Rust => vec![with(tools.cargo()?, &["--lib"])],
-        Language::Js => {
-            let bundle = project.dir.join("build/.bundle.js");
-            let mut esbuild = with(
-                tools.node("esbuild")?,
-                &[
-                    "--bundle",
-                    "--platform=neutral",
-                    "--external:atomic-store:*",
-                    "--log-level=warning",
-                ],
-            );
-            esbuild.arg(joined("--outfile=", &bundle)).arg(joined("./", source));
-            let mut componentize = with(
-                tools.node("componentize-qjs")?,
-                &["-w", "sdk/wit", "-n", "validator", "--stub-wasi", "--sync", "-m", "-j"],
-            );
-            componentize.arg(bundle).arg("-o").arg(to);
-            vec![esbuild, componentize]
-        }
         Language::Python => {
             let mut python = with(tools.python()?, &["-m", "atomic_store_guest.build"]);
             python.arg(source).arg("-o").arg(to);
@@ -161,8 +146,45 @@ fn steps(project: &Project, to: &Path) -> Result<Vec<Command>, Failure> {
             go.env("GOOS", "wasip1").env("GOARCH", "wasm").arg("-o").arg(to).arg(".");
             vec![go]
         }
-        Language::Wat => Vec::new(),
+        Language::Js | Language::Wat => Vec::new(),
     })
+}
+
+/// One file of JavaScript from a project's, and beside it what esbuild tells about it.
+const BUNDLE: [&str; 2] = ["build/.bundle.js", "build/.bundle.json"];
+
+fn bundle(project: &Project) -> Result<Command, Failure> {
+    let mut esbuild = with(
+        Tools(project).node("esbuild")?,
+        &["--bundle", "--platform=neutral", "--external:atomic-store:*", "--log-level=warning"],
+    );
+    let [file, told] = BUNDLE.map(|path| project.dir.join(path));
+    esbuild.arg(joined("--outfile=", &file)).arg(joined("--metafile=", &told));
+    esbuild.arg(joined("./", &project.marker.source));
+    Ok(esbuild)
+}
+
+/// The world follows from what the entry module exports.
+fn componentize(project: &Project, to: &Path) -> Result<Command, Failure> {
+    let [file, told] = BUNDLE.map(|path| project.dir.join(path));
+    let upcasting = exports(&input::file(&told)?, "upcasting");
+    let world = if upcasting { "upcasting-validator" } else { "validator" };
+    let mut componentize = with(
+        Tools(project).node("componentize-qjs")?,
+        &["-w", "sdk/wit", "-n", world, "--stub-wasi", "--sync", "-m", "-j"],
+    );
+    componentize.arg(file).arg("-o").arg(to);
+    Ok(componentize)
+}
+
+/// True if a bundle exports a name, as esbuild tells.
+fn exports(told: &[u8], name: &str) -> bool {
+    let told: serde_json::Value = serde_json::from_slice(told).unwrap_or_default();
+    let outputs = told["outputs"].as_object().into_iter().flat_map(|outputs| outputs.values());
+    outputs
+        .filter_map(|output| output["exports"].as_array())
+        .flatten()
+        .any(|exported| exported == name)
 }
 
 const WASI: [&str; 2] = ["--target=wasm32-wasi", "-Os"];
