@@ -3,6 +3,9 @@
 // How deep it may be nested. Deeper ones would end the call instead of throwing.
 const DEPTH_MAX = 128;
 
+// Bytes outside of strings that are looked at for it. More would take all the fuel of a call.
+const LOOKED_AT_MAX = 320 * 1024;
+
 // An escape that may be half a character.
 const SURROGATE = /\\u[dD][89a-fA-F]/;
 
@@ -14,7 +17,7 @@ export function parse(text, bytes) {
   if (bytes.length > DEPTH_MAX && hasMany(text) && isDeep(bytes)) {
     throw new SyntaxError(`it is nested deeper than ${DEPTH_MAX}`);
   }
-  return SURROGATE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
+  return text.includes("\\u") && SURROGATE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
 }
 
 /** True if there are enough brackets to be nested too deep; few texts have as many. */
@@ -27,14 +30,22 @@ function hasMany(text) {
 function isDeep(bytes) {
   const end = bytes.length;
   let depth = 0;
+  let most = LOOKED_AT_MAX;
   for (let at = 0; at < end; at += 1) {
     const byte = bytes[at];
     // One bit tells brackets from braces.
     const shape = byte & 0xdf;
     if (shape === 0x5b) {
       if ((depth += 1) > DEPTH_MAX) return true;
-    } else if (shape === 0x5d) depth -= 1;
-    else if (byte === 0x22) at = endOfString(bytes, at);
+    } else if (shape === 0x5d) {
+      // The value is at its end; what follows is none of it, and not read either.
+      if ((depth -= 1) <= 0) return false;
+    } else if (byte === 0x22) {
+      const close = endOfString(bytes, at);
+      most += close - at;
+      at = close;
+    }
+    if (at > most) throw new SyntaxError("it is too large for that many brackets");
   }
   return false;
 }

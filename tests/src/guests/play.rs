@@ -71,6 +71,11 @@ impl Played {
         self.instance.validate(proposals, host_ms)
     }
 
+    /// Fuel that the last call took, where the guest is one that takes any.
+    pub fn fuel(&mut self) -> Option<u64> {
+        self.instance.fuel()
+    }
+
     /// What these events would be today, numbered from 1.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # How deep JSON may be nested. Deeper ones could end the call instead of raising an exception.
 _DEPTH_MAX = 128
+_TOO_DEEP = b"[" * (_DEPTH_MAX + 1)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 # Leaves the brackets, and makes braces brackets.
 _SHAPE = bytes.maketrans(b"{}", b"[]")
@@ -175,9 +176,14 @@ def parse(text: str) -> Any:
 
 
 def _is_deep(text: str) -> bool:
-    """True if it is nested too deep; of what is no JSON also if a bracket is never closed."""
+    """True if it is nested too deep; of what is no JSON also if a bracket is never opened or closed."""
     shape = _STRING.sub(b"", text.encode()).translate(_SHAPE, _NO_SHAPE)
+    if shape.count(b"[") != shape.count(b"]"):
+        return True
     for _ in range(_DEPTH_MAX):
+        # Most of what is too deep is so at a glance; otherwise each level would be a pass over all of it.
+        if _TOO_DEEP in shape:
+            return True
         # The innermost brackets go, one level of the nesting. No loop over them is as fast.
         rest = shape.replace(b"[]", b"")
         if len(rest) == len(shape):
