@@ -2,12 +2,15 @@
 # Measures what new rules and many scopes cost on this machine, with the auction:
 #
 #   scripts/measure-upgrades.sh shadow [ROUNDS]   appends with and without a candidate beside the binding
-#   scripts/measure-upgrades.sh memory [MIB]      two appends to each of 100,000 scopes under MIB of instance memory
+#   scripts/measure-upgrades.sh memory [MIB] [SCOPES] [RULES] [IN_FLIGHT]
+#                                                 three appends to each of 100,000 scopes under MIB of instance memory;
+#                                                 RULES is another of target/guests, as in: memory 128 1000 auction-js 1
 #
 # Needs `make build guests`, jq. Each run has a store of its own, which is removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-readonly program=$PWD/target/release/atomic-store guest=$PWD/target/guests/auction.wasm
+readonly program=$PWD/target/release/atomic-store
+guest=$PWD/target/guests/auction.wasm
 dir=$(mktemp -d); server=
 cleanup() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null || true; rm -rf "$dir"; }
 trap cleanup EXIT
@@ -47,9 +50,10 @@ shadow)
         done
     done ;;
 memory)
+    guest=$PWD/target/guests/${4:-auction}.wasm
     start --instance-memory "${2:-1024}"
     cargo build -q --release -p atomic-store-client --example cold_scopes
-    target/release/examples/cold_scopes "$dir/store/run/atomic-store.sock" 100000 2 &
+    target/release/examples/cold_scopes "$dir/store/run/atomic-store.sock" "${3:-100000}" 3 "${5:-16}" &
     client=$!
     peak=0
     while kill -0 "$client" 2>/dev/null; do
@@ -61,5 +65,5 @@ memory)
     "$program" --json --data "$dir/store" status
     printf '{"peak_resident_kib":%s}\n' "$peak" ;;
 *)
-    sed -n '2,8p' "$0"; exit 2 ;;
+    sed -n '2,10p' "$0"; exit 2 ;;
 esac

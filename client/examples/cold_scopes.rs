@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Appends in flight.
+/// Appends in flight, unless told otherwise.
 const IN_FLIGHT: u64 = 16;
 /// A prime: steps of it meet every scope once, far from the one before.
 const STEP: u64 = 7_368_787;
@@ -28,11 +28,12 @@ async fn main() -> Result<(), Failed> {
     let address = arguments.next().unwrap_or("data/run/atomic-store.sock".to_owned());
     let scopes = arguments.next().map_or(Ok(100_000), |n| n.parse::<u64>())?;
     let rounds = arguments.next().map_or(Ok(2), |n| n.parse::<u64>())?;
+    let in_flight = arguments.next().map_or(Ok(IN_FLIGHT), |n| n.parse::<u64>())?;
     let client = Client::connect(address.parse()?, Options::default()).await?;
     for round in 1..=rounds {
         let (start, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let mut workers = Vec::new();
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..in_flight {
             workers.push(tokio::spawn(work(client.clone(), round, scopes, Arc::clone(&next))));
         }
         let mut micros = Vec::new();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the rules in Go to target/guests/auction-go.wasm, and tests the SDK, the template and them.
+# Beside it restless-go.wasm, rules that read the clock, for tests of the store.
 #
 # Needs Python 3 with venv. The compiler comes from PyPI, in the version of scripts/guests/go.txt; no module
 # is fetched. A second run with nothing changed takes a moment.
@@ -8,10 +9,11 @@ cd "$(dirname "$0")/../.."
 . scripts/guests/common.sh
 
 readonly wasm=target/guests/auction-go.wasm
+readonly restless=target/guests/restless-go.wasm
 readonly sources=(scripts/guests/go.sh scripts/guests/go.txt guest-sdk/go examples/auction-go)
 readonly tools=$PWD/target/guest-tools/go
 
-up_to_date "$wasm" "${sources[@]}" && exit 0
+up_to_date "$wasm" "${sources[@]}" && up_to_date "$restless" "${sources[@]}" && exit 0
 pip_tool go
 
 # Nothing is looked for in the network or in the home of who builds.
@@ -31,4 +33,6 @@ built() {
 }
 built "$tools/seats.wasm" guest-sdk/go/template
 built "$tools/auction.wasm" examples/auction-go
+built "$tools/restless.wasm" guest-sdk/go/restless
+publish "$tools/restless.wasm" "$restless" "${sources[@]}"
 publish "$tools/auction.wasm" "$wasm" "${sources[@]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the rules in TypeScript to target/guests/auction-js.wasm, and tests the SDK and them. Beside it
-# cents-js.wasm, rules that know older events.
+# cents-js.wasm, rules that know older events, and restless-js.wasm, rules that read the clock.
 #
 # Needs Node 20 or later with npm. The tools come from npm, in the versions of scripts/guests/js, into
 # target/guest-tools/js. A second run with nothing changed takes a moment.
@@ -11,9 +11,11 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/guest-tools/js
 readonly wasm=target/guests/auction-js.wasm
 readonly cents=target/guests/cents-js.wasm
+readonly restless=target/guests/restless-js.wasm
 readonly sources=(scripts/guests/js.sh scripts/guests/js guest-sdk/js examples/auction-js)
 
-up_to_date "$wasm" "${sources[@]}" && up_to_date "$cents" "${sources[@]}" && exit 0
+up_to_date "$wasm" "${sources[@]}" && up_to_date "$cents" "${sources[@]}" &&
+    up_to_date "$restless" "${sources[@]}" && exit 0
 { command -v node && command -v npm; } >/dev/null ||
     die "JavaScript needs Node 20 or later with npm; Debian: apt-get install nodejs npm"
 
@@ -50,10 +52,16 @@ run template build
 run auction check
 run auction test
 run auction build
-# Rules that know older events, for tests of the store.
-quietly bash -c 'cd "$1" && ../../node_modules/.bin/esbuild test/cents.js --bundle --platform=neutral \
-    --external:atomic-store:* --outfile=build/cents.js --log-level=warning &&
-    ../../node_modules/.bin/componentize-qjs -w wit -n upcasting-validator -j build/cents.js \
-    --stub-wasi --sync -m -o build/cents.wasm' - "$work/atomic-store-guest"
+# For tests of the store: rules that know older events, and rules that read the clock, which the others need
+# not.
+for_tests() {
+    quietly bash -c 'cd "$1" && ../../node_modules/.bin/esbuild "test/$2.js" --bundle --platform=neutral \
+        --external:atomic-store:* "--outfile=build/$2.js" --log-level=warning &&
+        ../../node_modules/.bin/componentize-qjs -w wit -j "build/$2.js" --sync -m -o "build/$2.wasm" "${@:3}"' \
+        - "$work/atomic-store-guest" "$@"
+}
+for_tests cents -n upcasting-validator --stub-wasi
+for_tests restless -n validator
 publish "$work/atomic-store-guest/build/cents.wasm" "$cents" "${sources[@]}"
+publish "$work/atomic-store-guest/build/restless.wasm" "$restless" "${sources[@]}"
 publish "$work/auction/build/auction.wasm" "$wasm" "${sources[@]}"

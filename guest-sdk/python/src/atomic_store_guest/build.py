@@ -18,6 +18,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m atomic_store_guest.build", description=__doc__)
     parser.add_argument("module", type=Path, help="the file that says `Rules = export(..)`")
     parser.add_argument("-o", "--output", type=Path, help="the component; rules.wasm beside it if not given")
+    parser.add_argument(
+        "--wasi",
+        action="store_true",
+        help="let it import WASI, for libraries that cannot do without; it must then be loaded with --wasi",
+    )
     arguments = parser.parse_args()
     module: Path = arguments.module.resolve()
     if not module.is_file():
@@ -31,7 +36,8 @@ def main() -> int:
         parser.error("componentize-py is missing: pip install 'componentize-py==0.25.0'")
     command = [sys.executable, "-c", "from componentize_py import script; script()"]
     world = "upcasting-validator" if _names(module, "Upcasting") else "validator"
-    command += ["-d", str(package / "wit"), "-w", world, "componentize", "--stub-wasi"]
+    command += ["-d", str(package / "wit"), "-w", world, "componentize"]
+    command += [] if arguments.wasi else ["--stub-wasi"]
     command += ["-p", str(module.parent), "-p", str(package.parent), "-o", str(output), module.stem]
     return subprocess.run(command, check=False).returncode
 
