@@ -60,9 +60,14 @@ package wasi:filesystem@0.2.3 {
 package wasi:sockets@0.2.3 {
   interface network { resource network; }
   interface instance-network { use network.{network}; instance-network: func() -> network; }
+  interface udp {
+    resource udp-socket;
+    use network.{network};
+    bind: func(socket: borrow<udp-socket>, network: borrow<network>);
+  }
 }";
 
-const INTERFACES: [&str; 11] = [
+const INTERFACES: [&str; 12] = [
     "wasi:io/streams",
     "wasi:io/poll",
     "wasi:clocks/wall-clock",
@@ -74,6 +79,7 @@ const INTERFACES: [&str; 11] = [
     "wasi:cli/exit",
     "wasi:filesystem/preopens",
     "wasi:sockets/instance-network",
+    "wasi:sockets/udp",
 ];
 
 /// A guest that uses all of it: folds random numbers and the clock into its state, judges by a random
@@ -102,7 +108,8 @@ fn restless() -> Guest {
             (import "wasi:cli/exit@0.2.3" "exit" (func $exit (param i32)))
             (import "wasi:filesystem/preopens@0.2.3" "get-directories" (func $dirs (param i32)))
             (import "wasi:sockets/instance-network@0.2.3" "instance-network"
-              (func $network (result i32)))"#,
+              (func $network (result i32)))
+            (import "wasi:sockets/udp@0.2.3" "bind" (func $bind (param i32 i32)))"#,
         )
         .with(
             "globals",

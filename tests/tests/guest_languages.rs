@@ -172,7 +172,10 @@ fn hard_payloads(most: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("nested brackets", with(&(half("[") + &half("]")))),
         ("hills", with(&fill(&("[".repeat(200) + &"]".repeat(199))))),
         ("allowed hills", with(&format!("[{}0]", fill(&("[".repeat(99) + &"]".repeat(99) + ","))))),
-        ("depth behind hills", with(&fill(&format!("[{}", "[".repeat(60) + &"]".repeat(60) + ",")))),
+        (
+            "depth behind hills",
+            with(&fill(&format!("[{}", "[".repeat(60) + &"]".repeat(60) + ","))),
+        ),
         ("empty lists", with(&format!("[{}0]", fill("[],")))),
         ("closed before open", format!("{}{}", half("]"), half("[")).into()),
         ("empty fields", with(&format!("{{{}\"z\":0}}", fill("\"\":{},")))),

@@ -70,6 +70,9 @@ fn rules_in_zig_know_older_events() {
 #[test]
 fn rules_that_do_not_export_it_are_not_asked() {
     for file in ["auction-js", "auction-python", "auction-c", "auction-zig"] {
-        assert!(!WasmLoader::new(limits()).unwrap().load(&guest(file)).unwrap().upcasts(), "{file}");
+        assert!(
+            !WasmLoader::new(limits()).unwrap().load(&guest(file)).unwrap().upcasts(),
+            "{file}"
+        );
     }
 }

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use atomic_store::plugin::WasmLoader;
-use atomic_store::validator::{
-    AdmitError, History, Loader as _, Rules, Start, Validator, Verdict,
-};
+use atomic_store::validator::{AdmitError, History, Loader as _, Rules, Start, Validator, Verdict};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{AppendId, Digest, Grants, Limits, Proposal, ScopeName, Seq};
 use atomic_store_tests::guest;
@@ -122,7 +120,10 @@ fn times() -> BTreeSet<String> {
 fn rules_in_python_see_the_time_of_the_proposal_and_random_numbers_that_follow_from_it() {
     let file = "restless-python";
     let refused = load(file, false).err().unwrap();
-    assert!(matches!(&refused, AdmitError::Import(name) if name.starts_with("wasi:")), "{refused:?}");
+    assert!(
+        matches!(&refused, AdmitError::Import(name) if name.starts_with("wasi:")),
+        "{refused:?}"
+    );
     let said = two_stores_agree(file, true);
     assert_eq!(column(&said, 1), times().iter().map(String::as_str).collect());
     assert_eq!(column(&said, 2).len() as u64, EVENTS, "each draws another: {said:?}");
@@ -134,7 +135,10 @@ fn rules_in_python_see_the_time_of_the_proposal_and_random_numbers_that_follow_f
 #[test]
 fn rules_in_javascript_see_the_time_of_the_proposal() {
     let refused = load("restless-js", false).err().unwrap();
-    assert!(matches!(&refused, AdmitError::Import(name) if name.starts_with("wasi:")), "{refused:?}");
+    assert!(
+        matches!(&refused, AdmitError::Import(name) if name.starts_with("wasi:")),
+        "{refused:?}"
+    );
     let said = two_stores_agree("restless-js", true);
     assert_eq!(column(&said, 1), times().iter().map(String::as_str).collect());
 }

@@ -8,8 +8,9 @@ use atomic_store_client::{Client, Options};
 use atomic_store_core::{Append, Outcome, Proposal, ScopeName, ScopePattern};
 use atomic_store_tests::{Server, append_to, guest};
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Validators of each of the two languages.
 const EACH: usize = 5;
@@ -37,14 +38,15 @@ async fn append(client: &Client, n: usize, amount: u64) {
     assert!(matches!(answer.outcome, Outcome::Committed(_)), "s{n}: {:?}", answer.outcome);
 }
 
-/// The files of machine code, and when each was written.
-fn code(data: &Path) -> BTreeMap<String, SystemTime> {
+/// The files of machine code, and which file each is: what is compiled again is written to a new one. Their times
+/// tell when they were used.
+fn code(data: &Path) -> BTreeMap<String, u64> {
     let entries = std::fs::read_dir(data.join("code")).unwrap().map(Result::unwrap);
     entries
         .filter(|entry| entry.path().extension().is_some_and(|end| end == "code"))
         .map(|entry| {
             let name = entry.file_name().into_string().unwrap();
-            (name, entry.metadata().unwrap().modified().unwrap())
+            (name, entry.metadata().unwrap().ino())
         })
         .collect()
 }

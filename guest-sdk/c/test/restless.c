@@ -1,3 +1,4 @@
+#define _GNU_SOURCE     /* getentropy and clock_gettime are no C11 */
 /* Rules as nobody should write them: they read the clock and draw random numbers, which WASI's C library has.
  * Built for tests of the store. */
 #include "atomic_store.h"

@@ -111,13 +111,9 @@ pub(super) fn link<'t>(
 ) -> Result<()> {
     let name = interface.split_once('@').map_or(interface, |(name, _)| name).to_owned();
     let mut instance = linker.instance(interface)?;
-    let mut hollow = 0;
     for (item, ty) in items {
         match ty {
-            ComponentItem::Resource(_) => {
-                hollow += 1;
-                resource(&mut instance, item, hollow)?;
-            }
+            ComponentItem::Resource(_) => resource(&mut instance, item)?,
             ComponentItem::ComponentFunc(_) => {
                 let defined = system(&mut instance, &name, item)?
                     || wasi_streams::define(&mut instance, &name, item)?;
@@ -135,8 +131,9 @@ pub(super) fn link<'t>(
     Ok(())
 }
 
-/// Defines a type of handles. An alias in another interface is the same type.
-fn resource(instance: &mut LinkerInstance<'_, Guest>, name: &str, hollow: u32) -> Result<()> {
+/// Defines a type of handles. An alias in another interface is the same type, which WASI calls by the same name
+/// everywhere; of those without a system nobody ever gets one.
+fn resource(instance: &mut LinkerInstance<'_, Guest>, name: &str) -> Result<()> {
     let ty = match name {
         "pollable" => ResourceType::host::<Pollable>(),
         "error" => ResourceType::host::<IoError>(),
@@ -145,7 +142,10 @@ fn resource(instance: &mut LinkerInstance<'_, Guest>, name: &str, hollow: u32) -
         "terminal-input" => ResourceType::host::<TerminalInput>(),
         "terminal-output" => ResourceType::host::<TerminalOutput>(),
         "descriptor" => ResourceType::host::<Descriptor>(),
-        _ => ResourceType::host_dynamic(hollow),
+        _ => {
+            let [a, b, c, d, ..] = *blake3::hash(name.as_bytes()).as_bytes();
+            ResourceType::host_dynamic(u32::from_le_bytes([a, b, c, d]))
+        }
     };
     instance.resource(name, ty, |mut store, _number| {
         if let Some(wasi) = &mut store.data_mut().wasi {
