@@ -23,6 +23,26 @@ test("text and bytes go both ways, and only well-formed text does", () => {
   assert.equal(fromUtf8(toUtf8("a\ud800b")), "a\ufffdb");
 });
 
+test("long text is decoded in pieces, none of which cuts a character", () => {
+  for (const wide of ["\u00e4", "\u6771", "\u{1f600}"]) {
+    for (let before = 0; before < 5; before += 1) {
+      const text = "x".repeat(before) + wide.repeat(5000) + "y".repeat(5000);
+      assert.equal(fromUtf8(toUtf8(text)), text);
+      const bytes = toUtf8(text);
+      for (const at of [before, 4095, 4096, 8190, 8191]) {
+        const broken = bytes.slice();
+        broken[at] ^= 0xc0;
+        assert.throws(() => fromUtf8(broken), URIError, `byte ${at}`);
+      }
+    }
+  }
+  const scope = new Harness(rules((_, it) => (it.json(), accept())));
+  scope.propose("k", `"${"\u00e4".repeat(200_000)}"`).accepted();
+  scope.propose("k", `"${"\u00e4".repeat(300_000)}"`).rejected("malformed");
+  scope.propose("k", `[${"[],".repeat(100_000)}0]`).accepted();
+  scope.propose("k", `[${"[],".repeat(120_000)}0]`).rejected("malformed");
+});
+
 test("a sentence is cut to 1024 bytes between characters", () => {
   assert.equal(shorten("x".repeat(1024)), "x".repeat(1024));
   assert.equal(shorten("x".repeat(1025)), `${"x".repeat(1020)} ...`);
