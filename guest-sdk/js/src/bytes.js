@@ -9,8 +9,8 @@ const CHUNK = 4096;
 // would end the call instead of throwing.
 const WIDE_MAX = 512 * 1024;
 
-/** Decodes UTF-8; throws a URIError if it is none, or too much of it is beyond ASCII. */
-export function fromUtf8(bytes) {
+/** Decodes UTF-8; throws a URIError if it is none, or more of it is beyond ASCII than that. */
+export function fromUtf8(bytes, wideMax = WIDE_MAX) {
   if (bytes.length <= CHUNK) return decoded(bytes);
   let text = "";
   let wide = 0;
@@ -20,8 +20,8 @@ export function fromUtf8(bytes) {
     for (let most = 3; most > 0 && (bytes[end] & 0xc0) === 0x80; most -= 1) end -= 1;
     const piece = decoded(bytes.subarray(at, end));
     // A character beyond ASCII takes more bytes than it has units.
-    if (piece.length < end - at && (wide += end - at) > WIDE_MAX) {
-      throw new URIError(`more than ${WIDE_MAX} bytes of characters beyond ASCII`);
+    if (piece.length < end - at && (wide += end - at) > wideMax) {
+      throw new URIError(`more than ${wideMax} bytes of characters beyond ASCII`);
     }
     text += piece;
   }

@@ -148,7 +148,8 @@ function readConfig(rules, bytes) {
 function readSnapshot(bytes, origin) {
   let parts;
   try {
-    parts = parse(fromUtf8(bytes), bytes);
+    // As large as the rules made it; fuel alone bounds that.
+    parts = parse(fromUtf8(bytes, Infinity), bytes, Infinity);
   } catch (error) {
     throw new Declined(`the snapshot does not decode: ${error.message}`);
   }

@@ -11,10 +11,10 @@ const SURROGATE = /\\u[dD][89a-fA-F]/;
 
 /**
  * What the bytes of a text say, which are JSON; throws a SyntaxError if they are none, or have half a
- * character in them.
+ * character in them. More than `lookedAtMax` bytes are not looked at to tell how deep they are nested.
  */
-export function parse(text, bytes) {
-  if (bytes.length > DEPTH_MAX && hasMany(text) && isDeep(bytes)) {
+export function parse(text, bytes, lookedAtMax = LOOKED_AT_MAX) {
+  if (bytes.length > DEPTH_MAX && hasMany(text) && isDeep(bytes, lookedAtMax)) {
     throw new SyntaxError(`it is nested deeper than ${DEPTH_MAX}`);
   }
   return text.includes("\\u") && SURROGATE.test(text) ? JSON.parse(text, wellFormed) : JSON.parse(text);
@@ -27,10 +27,10 @@ function hasMany(text) {
 }
 
 /** Looks at bytes, and at no character: in the sandbox a call for each would cost too much. */
-function isDeep(bytes) {
+function isDeep(bytes, lookedAtMax) {
   const end = bytes.length;
   let depth = 0;
-  let most = LOOKED_AT_MAX;
+  let most = lookedAtMax;
   for (let at = 0; at < end; at += 1) {
     const byte = bytes[at];
     // One bit tells brackets from braces.

@@ -43,6 +43,11 @@ test("long text is decoded in pieces, none of which cuts a character", () => {
   scope.propose("k", `[${"[],".repeat(120_000)}0]`).rejected("malformed");
 });
 
+test("a state may be larger than what a payload may have of brackets and wide characters", () => {
+  const state = { lists: Array(120_000).fill([]), text: "\u00e4".repeat(300_000) };
+  assert.deepEqual(new Harness(rules(accept, { init: () => state })).state, state);
+});
+
 test("a sentence is cut to 1024 bytes between characters", () => {
   assert.equal(shorten("x".repeat(1024)), "x".repeat(1024));
   assert.equal(shorten("x".repeat(1025)), `${"x".repeat(1020)} ...`);
