@@ -9,6 +9,9 @@ const CHUNK = 4096;
 // would end the call instead of throwing.
 const WIDE_MAX = 512 * 1024;
 
+/** Text that is as it should be, but takes too long to decode. */
+export class TooWide extends URIError {}
+
 /** Decodes UTF-8; throws a URIError if it is none, or more of it is beyond ASCII than that. */
 export function fromUtf8(bytes, wideMax = WIDE_MAX) {
   if (bytes.length <= CHUNK) return decoded(bytes);
@@ -21,7 +24,7 @@ export function fromUtf8(bytes, wideMax = WIDE_MAX) {
     const piece = decoded(bytes.subarray(at, end));
     // A character beyond ASCII takes more bytes than it has units.
     if (piece.length < end - at && (wide += end - at) > wideMax) {
-      throw new URIError(`more than ${wideMax} bytes of characters beyond ASCII`);
+      throw new TooWide(`more than ${wideMax} bytes of characters beyond ASCII`);
     }
     text += piece;
   }

@@ -3,7 +3,7 @@
 // What must stay true: payloads are untrusted. Reading one gives the whole of it or throws Malformed,
 // which is a rejection when it leaves `validate`.
 
-import { fromUtf8, toUtf8 } from "./bytes.js";
+import { TooWide, fromUtf8, toUtf8 } from "./bytes.js";
 import { parse } from "./json.js";
 import { reject } from "./verdict.js";
 
@@ -54,8 +54,8 @@ export class Payload {
   text() {
     try {
       return fromUtf8(this.payload);
-    } catch {
-      throw new Malformed(this.kind, "it is not UTF-8");
+    } catch (error) {
+      throw new Malformed(this.kind, error instanceof TooWide ? error.message : "it is not UTF-8");
     }
   }
 }
