@@ -3,7 +3,7 @@
 
 mod cli_support;
 
-use cli_support::{MODES, Mode, Place};
+use cli_support::{MODES, Mode, Place, auction};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,36 @@ fn a_candidate_runs_beside_is_reported_and_promoted_only_if_it_has_shown_enough(
         place.ok(&["validator", "shadow", "stop", "free/*"]);
         place.fails(3, &["validator", "shadow", "stop", "free/*"]);
         place.fails(3, &["validator", "shadow", "report", "free/*"]);
+    }
+}
+
+#[test]
+fn a_name_that_two_components_have_and_a_candidate_that_is_bound_already_are_refused() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        let said = place.fails(2, &["validator", "shadow", "start", "auction/*", "auction"]);
+        assert!(said.contains("already") && said.contains("--config"), "{said}");
+        let first = place.json(&["validator", "show", "auction"]).remove(0)["digest"].clone();
+        // A section of its own at the end: the same rules in other bytes.
+        let mut bytes = std::fs::read(auction()).unwrap();
+        bytes.extend_from_slice(b"\x00\x02\x01x");
+        std::fs::write(place.path("twin.wasm"), bytes).unwrap();
+        let second = place.json(&["validator", "load", "twin.wasm"]).remove(0)["digest"].clone();
+        assert_ne!(first, second);
+        let digits = |digest: &serde_json::Value| digest.as_str().unwrap()[..12].to_owned();
+        let (first, second) = (digits(&first), digits(&second));
+        for command in [
+            &["validator", "show", "auction@1"][..],
+            &["validator", "bind", "auction/*", "auction"],
+            &["validator", "bind", "auction/*", "auction", "--share", "10%"],
+            &["validator", "shadow", "start", "auction/*", "auction@1.0.0"],
+            &["validator", "backtest", "auction"],
+            &["validator", "backtest", &second, "--against", "auction"],
+        ] {
+            let said = place.fails(2, command);
+            assert!(said.contains(&first) && said.contains(&second), "{command:?}: {said}");
+        }
+        place.ok(&["validator", "shadow", "start", "auction/*", &second]);
     }
 }
 

@@ -71,7 +71,7 @@ impl<'a> Scenario<'a> {
         let start = || Lane::start(setting, None, &[]);
         let (watched, plain) = match (start(), start()) {
             (Ok(watched), Ok(plain)) => (watched, plain),
-            (Err(error), _) | (_, Err(error)) => return not_started(findings, &error),
+            (Err(error), _) | (_, Err(error)) => return not_started(findings, setting, &error),
         };
         findings.pass(START, String::new());
         let mut scenario = Scenario {
@@ -423,13 +423,20 @@ impl<'a> Scenario<'a> {
     }
 }
 
-fn not_started(findings: &mut Findings, error: &StartError) {
+fn not_started(findings: &mut Findings, setting: &Setting<'_>, error: &StartError) {
     match error {
         StartError::Fault(fault) => {
             findings.fail(START, format!("it does not start: {}", said(fault)), None);
         }
-        // It may well want another configuration.
-        StartError::Declined(why) => findings.skip(START, format!("`init` says no: {why}")),
+        StartError::Declined(why) if setting.wanted => {
+            let scope = &setting.scope;
+            let why = format!("for {scope}, `init` says no to the configuration: {why}");
+            findings.fail(START, why, None);
+        }
+        // Nobody said with which configuration it is to start, and it may well want another.
+        StartError::Declined(why) => {
+            findings.skip(START, format!("`init` says no: {why}; give it a configuration"));
+        }
         StartError::NoRoom(why) => findings.skip(START, why.clone()),
     }
 }

@@ -47,7 +47,7 @@ impl Engine {
     /// Rules that are loaded, on trial.
     ///
     /// # Errors
-    /// `NotFound` if nothing or more than one thing is meant, `Invalid` for `originator`.
+    /// `NotFound` if nothing is meant, `Invalid` if more than one thing is, or `originator`.
     pub fn candidate(&self, which: &ValidatorRef) -> Result<Candidate, RequestError> {
         let info = self.shared.registry.find(which)?;
         let rules = self.shared.registry.rules_of(&info.digest);
