@@ -130,7 +130,7 @@ pub struct Trial {
     pub share: Option<Share>,
 }
 
-/// What a trial found since it began or since the store was opened, whichever was later.
+/// What a trial found since it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialReport {
     /// The trial.
@@ -147,7 +147,7 @@ pub struct TrialReport {
     pub changed: u64,
     /// The candidate did not answer, or did not start.
     pub faults: u64,
-    /// Not compared, because the candidate was too far behind.
+    /// Not compared, because the candidate was too far behind, or could not have the state.
     pub dropped: u64,
     /// Waiting to be compared.
     pub waiting: u64,
@@ -157,6 +157,13 @@ pub struct TrialReport {
     pub fuel: u64,
     /// The first divergences and faults.
     pub first: Vec<TrialDivergence>,
+    /// Dry runs, which are not compared.
+    pub dry_runs: u64,
+    /// Not compared, because the binding's rule gave no verdict.
+    pub unjudged: u64,
+    /// How often the store ended without being closed: each time what was compared in the last seconds
+    /// was not counted.
+    pub interrupted: u64,
 }
 
 impl TrialReport {

@@ -41,19 +41,16 @@ fn a_candidate_runs_beside_is_reported_and_promoted_only_if_it_has_shown_enough(
         place.fails(2, &["validator", "shadow", "start", "free/*", "auction"]);
         place.ok(&["append", "free/1", "no-such-kind", "1"]);
         let report = || place.json(&["validator", "shadow", "report", "free/*"]).remove(0);
-        if mode == Mode::Served {
-            let patience = Instant::now() + Duration::from_secs(60);
-            while report()["compared"] != 1 {
-                assert!(Instant::now() < patience, "{}", report());
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            assert_eq!(
-                (&report()["newly_rejected"], &report()["divergences"]),
-                (&json!(1), &json!(1))
-            );
-            assert_eq!(report()["first"][0]["live"], "accepted: 1 event");
-            assert!(place.ok(&["validator", "shadow", "report"]).contains("accepted: 1 event"));
+        // Without a server the command that appended has let it judge.
+        let patience = Instant::now() + Duration::from_secs(60);
+        while report()["compared"] != 1 {
+            assert!(mode == Mode::Served && Instant::now() < patience, "{}", report());
+            std::thread::sleep(Duration::from_millis(20));
         }
+        assert_eq!((&report()["newly_rejected"], &report()["divergences"]), (&json!(1), &json!(1)));
+        assert_eq!(report()["first"][0]["live"], "accepted: 1 event");
+        let table = place.ok(&["validator", "shadow", "report"]);
+        assert!(table.contains("accepted: 1 event") && table.contains("nothing"), "{table}");
         // It decided nothing.
         place.ok(&["append", "free/1", "no-such-kind", "2"]);
         assert!(place.fails(2, &["validator", "promote", "free/*"]).contains("gate"));
@@ -97,6 +94,37 @@ fn a_name_that_two_components_have_and_a_candidate_that_is_bound_already_are_ref
         }
         place.ok(&["validator", "shadow", "start", "auction/*", &second]);
     }
+}
+
+#[test]
+fn a_killed_server_says_that_it_may_not_have_counted_all_and_a_stopped_one_goes_on() {
+    let mut place = Place::with_rules(Mode::Served);
+    place.ok(&["validator", "shadow", "start", "free/*", "auction"]);
+    let compared = |place: &Place, wanted: u64| {
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            let report = place.json(&["validator", "shadow", "report", "free/*"]).remove(0);
+            if report["compared"].as_u64().unwrap() >= wanted {
+                return report;
+            }
+            assert!(Instant::now() < patience, "{report}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    place.ok(&["append", "free/1", "x", "1"]);
+    assert_eq!(compared(&place, 1)["interrupted"], 0);
+    assert_eq!(place.stop("TERM"), Some(0));
+    place.serve();
+    place.ok(&["append", "free/1", "x", "2"]);
+    compared(&place, 2);
+    // What was compared is kept a moment later, and every few seconds after that.
+    std::thread::sleep(Duration::from_millis(500));
+    place.stop("KILL");
+    place.serve();
+    let report = compared(&place, 1);
+    assert_eq!(report["interrupted"], 1, "{report}");
+    let table = place.ok(&["validator", "shadow", "report"]);
+    assert!(table.contains("a few seconds before 1 crash"), "{table}");
 }
 
 #[test]

@@ -124,6 +124,7 @@ impl Engine {
             shared: Arc::clone(&shared),
         });
         let engine = Engine { shared, loader, system, runtime };
+        engine.shared.shadow.resume(&engine.shared, engine.system.row())?;
         if threads {
             let stack = HOST_STACK_BYTES + engine.shared.limits.stack_bytes_max;
             beside::start(&engine, stack).map_err(no_thread)?;
@@ -365,7 +366,7 @@ impl Engine {
     }
 
     /// Commits by hand if nobody else does.
-    fn pump(&self) {
+    pub(super) fn pump(&self) {
         if self.runtime.pool.is_none() {
             self.commit_turn();
         }
@@ -389,6 +390,7 @@ impl Engine {
         self.shared.questions.close(&self.shared);
         let decided = wait_until(end, || self.shared.in_flight.count() == 0);
         let idle = self.retire_all(end) && decided;
+        self.finish_trials(end);
         self.runtime.stop();
         let stopped = wait_until(end, || self.runtime.has_stopped());
         let closed = stopped && self.shared.failure().is_none() && self.shared.log.close().is_ok();

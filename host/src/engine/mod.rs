@@ -44,6 +44,7 @@ mod snapshot;
 mod start;
 mod system;
 mod trial;
+mod trial_counts;
 mod trials;
 mod upcast;
 mod upgrade;

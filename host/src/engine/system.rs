@@ -204,6 +204,11 @@ impl SystemLog {
         Ok(SystemLog { end: Mutex::new(end) })
     }
 
+    /// The scope as it was found when the store was opened.
+    pub(crate) fn row(&self) -> Arc<ScopeRow> {
+        Arc::clone(&self.end.lock().unwrap_or_else(PoisonError::into_inner).row)
+    }
+
     /// Makes an event durable, then folds it. `pump` drives the committer while this thread waits,
     /// in a simulation; elsewhere it does nothing.
     pub(crate) fn append(

@@ -22,15 +22,25 @@ pub(super) struct Trials {
 pub(crate) struct Tap {
     /// The event of `$system` that began the trial.
     pub(crate) trial: Seq,
-    /// How many were left.
-    pub(crate) left: Arc<AtomicU64>,
-    /// How many could not be left.
-    pub(crate) missed: Arc<AtomicU64>,
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// What the loops saw since the store was opened.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Appends that were left for the candidate.
+    pub(crate) left: AtomicU64,
+    /// Appends that could not be left.
+    pub(crate) missed: AtomicU64,
+    /// Appends that were to store nothing; they are not compared.
+    pub(crate) dry_runs: AtomicU64,
+    /// Appends about which the binding's rule gave no verdict to compare with.
+    pub(crate) unjudged: AtomicU64,
 }
 
 impl Trials {
     pub(super) fn start(&mut self, trial: Trial) {
-        let tap = Tap { trial: trial.candidate.seq, left: Arc::default(), missed: Arc::default() };
+        let tap = Tap { trial: trial.candidate.seq, seen: Arc::default() };
         self.running.insert(trial.candidate.pattern.clone(), (trial, tap));
     }
 

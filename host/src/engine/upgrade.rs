@@ -89,6 +89,12 @@ impl Engine {
         if info.digest == super::originator_digest() {
             return Err(invalid("validator", "the originator asks clients; it cannot be on trial"));
         }
+        if share.is_none() && bound.validator == super::originator_digest() {
+            let why = format!(
+                "clients judge {pattern}, so there is no verdict of a rule to compare with; try a backtest"
+            );
+            return Err(invalid("pattern", why));
+        }
         let candidate = Binding { pattern, validator: info.digest, config, seq: Seq::ZERO };
         if share.is_some() {
             let candidate = self.activate(candidate, share, None)?;
