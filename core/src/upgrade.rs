@@ -1,6 +1,8 @@
 //! Changing rules while they are in use: trials of a candidate, promotion, the way back.
 
-use crate::{AppendId, Binding, Digest, Invalid, ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{
+    AppendId, Binding, Digest, Invalid, ScopeName, ScopePattern, Seq, ValidatorRef, counted,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a client may ask about the rules of running scopes.
@@ -214,17 +216,20 @@ impl Gate {
             );
         }
         if report.divergences() > 0 {
-            let (all, of) = (report.divergences(), report.compared);
-            return Some(format!("{all} of {of} verdicts differ from those of the binding"));
+            let (all, of) = (report.divergences(), counted(report.compared, "verdict"));
+            let differ = if report.compared == 1 { "differs" } else { "differ" };
+            return Some(format!("{all} of {of} {differ} from what the binding decided"));
         }
         if report.faults > 0 {
-            return Some(format!("the candidate did not answer {} times", report.faults));
+            return Some(format!(
+                "the candidate did not answer {}",
+                counted(report.faults, "time")
+            ));
         }
         if report.compared < self.compared {
-            let (found, wanted) = (report.compared, self.compared);
-            return Some(format!(
-                "{found} verdicts were compared, at least {wanted} are asked for"
-            ));
+            let (found, wanted) = (counted(report.compared, "verdict"), self.compared);
+            let were = if report.compared == 1 { "was" } else { "were" };
+            return Some(format!("{found} {were} compared, at least {wanted} are asked for"));
         }
         let most = u128::from(report.live_fuel) * u128::from(self.fuel_percent);
         // What comes with the store has no fuel to be held against.

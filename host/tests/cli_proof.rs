@@ -37,7 +37,7 @@ fn every_event_is_shown_to_follow_from_its_rule() {
         assert_eq!((&report["shown"], &report["built_in"]), (&json!(8), &json!(1)), "{logic}");
         assert_eq!(report["failed"], 0);
         let text = place.ok(&["verify", "show/1", "--logic"]);
-        assert!(text.contains("shown: 2 events in 1 scopes"), "{text}");
+        assert!(text.contains("shown: 2 events in 1 scope,"), "{text}");
         assert!(text.contains("2 follow from their rule"), "{text}");
         let rest = place.json(&["verify", "--logic", "--after", "auction/2"]);
         assert_eq!(rest.len(), 1, "chains are not checked again");

@@ -70,7 +70,7 @@ async fn check(
     let verified = connection.client.verify(scope, |scopes, of, events| {
         bar.set_length(of);
         bar.set_position(scopes);
-        bar.set_message(format!("{} events", text::count(events)));
+        bar.set_message(text::counted(events, "event"));
     });
     let report = verified.await;
     bar.finish_and_clear();
@@ -101,8 +101,9 @@ async fn logic(
         failed => Err(Failure::new(
             exit::DAMAGED,
             format!(
-                "{} events of {failed} scopes could not be shown to follow from their rule",
-                text::count(report.not_shown)
+                "{} of {} could not be shown to follow from their rule",
+                text::counted(report.not_shown, "event"),
+                text::counted(failed, "scope"),
             ),
         )),
     }
@@ -124,9 +125,9 @@ fn show_logic(report: &LogicReport, seconds: f64, out: &mut Out) -> Result<(), F
         }
     }
     out.line(&format!(
-        "{word}: {} events in {} scopes, {seconds:.2} s: {}",
-        text::count(report.events),
-        text::count(report.scopes),
+        "{word}: {} in {}, {seconds:.2} s: {}",
+        text::counted(report.events, "event"),
+        text::counted(report.scopes, "scope"),
         if parts.is_empty() { "nothing to show".to_owned() } else { parts.join(", ") },
     ))?;
     if report.unshown.is_empty() {
@@ -145,10 +146,10 @@ fn show(report: &VerifyReport, seconds: f64, out: &mut Out) -> Result<(), Failur
     } else {
         let word = if report.damage.is_empty() { "intact" } else { "DAMAGED" };
         out.line(&format!(
-            "{word}: {} events in {} scopes, {} bytes, {seconds:.2} s",
-            text::count(report.events),
-            text::count(report.scopes),
-            text::count(report.bytes),
+            "{word}: {} in {}, {}, {seconds:.2} s",
+            text::counted(report.events, "event"),
+            text::counted(report.scopes, "scope"),
+            text::counted(report.bytes, "byte"),
         ))?;
         report.damage.iter().try_for_each(|damage| out.line(&format!("  {damage}")))?;
     }

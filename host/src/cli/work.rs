@@ -34,7 +34,7 @@ impl Work {
     pub(crate) fn told(&self, told: &ProofProgress) {
         self.bar.set_length(told.of_scopes);
         self.bar.set_position(told.scopes);
-        self.bar.set_message(format!("{} events", text::count(told.events)));
+        self.bar.set_message(text::counted(told.events, "event"));
         if !told.through.is_empty() {
             self.through.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told.through);
         }
