@@ -147,7 +147,7 @@ fn signatures_are_required_by_choice_and_recorded() {
     };
     for (more, why) in [
         (&[][..], "signed components only"),
-        (&["--signature", "other.sig"], "of none of the 1 trusted keys"),
+        (&["--signature", "other.sig"], "of none of 1 trusted key,"),
         (&["--signature", "release.key"], "a signature is 64 bytes"),
     ] {
         let refused = load(more);

@@ -178,6 +178,7 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
     let mut options = StoreOptions::new(data);
     options.cache_bytes = CACHE_BYTES;
     options.keep_rejected_payloads = keeps_rejected_payloads();
+    options.reads_only = missing == Missing::Refuse;
     let store = open(options, trust::of_environment()?).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());

@@ -321,6 +321,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> StoreStatus {
         let shared = &self.shared;
+        let (options, options_since) = self.recorded_options();
         StoreStatus {
             store: shared.log.store_id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -330,6 +331,8 @@ impl Engine {
             live: shared.live.count() as u64,
             in_flight: shared.in_flight.count() as u64,
             read_only: shared.read_only(),
+            options,
+            options_since,
         }
     }
 

@@ -21,6 +21,7 @@ mod item;
 mod joint;
 mod live;
 mod mailbox;
+mod options;
 mod originator;
 mod park;
 mod past;

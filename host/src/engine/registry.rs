@@ -1,6 +1,7 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
 use super::built_in::{AcceptAll, Originator};
+use super::options::Recorded;
 use super::system::{ConfigText, LoadedRule, SystemEvent};
 use super::trials::{Tap, Trials};
 use crate::log::{EventLog, Floor};
@@ -40,6 +41,8 @@ struct State {
     floors: BTreeMap<ScopeName, Floor>,
     /// Scopes deleted or restored so far.
     changes: u64,
+    /// What the store was opened with.
+    options: Recorded,
 }
 
 /// A loaded validator. It is compiled on first use: a start need not wait for rules that nobody
@@ -126,6 +129,7 @@ impl Registry {
                 state.trials.start(Trial { candidate, share: None });
             }
             SystemEvent::TrialEnded { pattern } => state.trials.end(pattern),
+            SystemEvent::OptionsChanged { now } => return state.options.change(seq, now),
             other => {
                 state.fold_scope(other);
                 self.sealed.store(state.sealed.len(), Ordering::Release);
@@ -147,6 +151,11 @@ impl Registry {
     /// Where `$system` says that the events of a scope begin.
     pub(crate) fn floor(&self, scope: &ScopeName) -> Floor {
         self.read().floors.get(scope).copied().unwrap_or_else(|| Floor::none(scope))
+    }
+
+    /// The options that were recorded last.
+    pub(super) fn options(&self) -> Recorded {
+        self.read().options.clone()
     }
 
     /// How many scopes were deleted or restored so far.
