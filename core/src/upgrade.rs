@@ -153,9 +153,9 @@ pub struct TrialReport {
     pub dropped: u64,
     /// Waiting to be compared.
     pub waiting: u64,
-    /// Fuel of the binding's rule for what was compared.
+    /// Fuel of the binding's rule: for the first thousand of what was compared, then for one of 64.
     pub live_fuel: u64,
-    /// Fuel of the candidate for the same.
+    /// Fuel of the candidate for the same appends.
     pub fuel: u64,
     /// The first divergences and faults.
     pub first: Vec<TrialDivergence>,

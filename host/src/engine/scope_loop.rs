@@ -51,7 +51,7 @@ pub(crate) struct Loaded {
     /// Events applied since the last snapshot.
     pub(crate) unsaved: u64,
     /// Fuel of the last validation, if a candidate is to be held against it.
-    pub(crate) fuel: u64,
+    pub(crate) fuel: Option<u64>,
 }
 
 /// How an append goes on.
@@ -315,7 +315,7 @@ impl ScopeLoop {
             ruling: None,
             instance: None,
             unsaved: 0,
-            fuel: 0,
+            fuel: None,
         });
         Ok(())
     }

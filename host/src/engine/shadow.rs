@@ -36,8 +36,6 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 const FINISH_FOR: Duration = Duration::from_secs(2);
 /// Events that a candidate folds for an append then.
 const FOLDED_AT_CLOSE: u64 = 100_000;
-/// While more appends than this are in flight, the store is busy.
-const BUSY_FROM: usize = 2;
 /// How many times as long as it worked the thread rests while the store is busy: 4 % of one core.
 const RESTS: u32 = 24;
 
@@ -92,7 +90,8 @@ pub(super) struct Job {
     pub(super) host_ms: u64,
     pub(super) proposals: Vec<Proposal>,
     pub(super) live: Live,
-    pub(super) fuel: u64,
+    /// What the verdict took, if that is known.
+    pub(super) fuel: Option<u64>,
     bytes: usize,
 }
 
@@ -288,7 +287,7 @@ impl Shadow {
                 kept = Some(start);
                 drop(self.keep(shared, false));
             }
-            if shared.in_flight.count() > BUSY_FROM {
+            if shared.in_flight.count() > 0 {
                 owed += start.elapsed() * RESTS;
             }
             let stopped = self.stopped();

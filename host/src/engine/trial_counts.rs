@@ -55,7 +55,7 @@ impl Counts {
             Compared::Same { fuel } => {
                 self.compared += 1;
                 self.same += 1;
-                (self.live_fuel, self.fuel) = (self.live_fuel + job.fuel, self.fuel + fuel);
+                self.burn(job, fuel);
                 return;
             }
             Compared::Fault(detail) => {
@@ -66,7 +66,7 @@ impl Counts {
         };
         if let Some(accepts) = what {
             self.compared += 1;
-            (self.live_fuel, self.fuel) = (self.live_fuel + job.fuel, self.fuel + fuel);
+            self.burn(job, fuel);
             match (&job.live, accepts) {
                 (Live::Accepted(_) | Live::Unstored(_), false) => self.newly_rejected += 1,
                 (Live::Refused(_), true) => self.newly_accepted += 1,
@@ -77,6 +77,14 @@ impl Counts {
             let (scope, live) = (job.row.name.clone(), job.live.describe());
             let (after, append) = (job.after, job.append);
             self.first.push(TrialDivergence { scope, after, append, live, candidate });
+        }
+    }
+
+    /// Fuel is held against fuel where both are known.
+    fn burn(&mut self, job: &Job, fuel: u64) {
+        if let Some(live) = job.fuel {
+            self.live_fuel += live;
+            self.fuel += fuel;
         }
     }
 

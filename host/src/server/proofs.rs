@@ -6,7 +6,7 @@ use super::past::{encode, push};
 use super::session::{Session, Streaming};
 use crate::engine::{Against, Candidate};
 use atomic_store_core::protocol::{BundleOf, Reply, RequestError};
-use atomic_store_core::{ProofProgress, ScopeName, ValidatorRef};
+use atomic_store_core::{ProofProgress, ScopeName, Seq, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,15 @@ pub(super) async fn logic(
 ) {
     run(session, stream, move |session, teller| {
         let report = session.engine().verify_logic(scope.as_ref(), &after, teller);
+        report.map_or_else(|why| Reply::Error(failed(&why)), |found| Reply::Logic(Box::new(found)))
+    })
+    .await;
+}
+
+/// The same for the rest of a scope.
+pub(super) async fn resume(session: Arc<Session>, stream: Streaming, scope: ScopeName, after: Seq) {
+    run(session, stream, move |session, teller| {
+        let report = session.engine().verify_logic_after(&scope, after, teller);
         report.map_or_else(|why| Reply::Error(failed(&why)), |found| Reply::Logic(Box::new(found)))
     })
     .await;

@@ -172,6 +172,10 @@ impl Requests {
                 let Some(stream) = self.stream(call, false) else { return };
                 tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
             }
+            Request::ResumeLogic { scope, after } => {
+                let Some(stream) = self.stream(call, false) else { return };
+                tokio::spawn(proofs::resume(Arc::clone(&self.session), stream, scope, after));
+            }
             Request::SubscribeRejections { scope, after } => {
                 let Some(stream) = self.stream(call, true) else { return };
                 tokio::spawn(rejections::follow(Arc::clone(&self.session), stream, scope, after));

@@ -68,6 +68,11 @@ impl Asked {
         Seq(self.first.0.saturating_sub(1))
     }
 
+    /// Its last event.
+    pub(super) fn last(&self) -> Seq {
+        self.before().plus(self.len())
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.ends.len() as u64
     }
