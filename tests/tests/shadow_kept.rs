@@ -198,3 +198,20 @@ fn dry_runs_and_appends_without_a_verdict_are_left_out_and_counted() {
     let report = judged(&caller);
     assert_eq!((report.compared, report.dry_runs, report.unjudged), (1, 2, 1), "{report:?}");
 }
+
+#[test]
+fn counts_that_are_damaged_are_not_believed_and_the_report_does_not_hide_it() {
+    let mut store = VersionsStore::new(Limits::default());
+    let caller = store.with_threads(2);
+    bind_and_try(&caller, "r 1.0.0", "r 2.0.0");
+    caller.store("s/1", &["1"]);
+    close(&caller);
+    store.crash();
+    assert!(store.log.cut_snapshot(&ScopeName::system()));
+    let caller = store.with_threads(2);
+    let report = found(&caller);
+    assert_eq!((report.compared, report.interrupted), (0, 1), "{report:?}");
+    caller.store("s/1", &["2"]);
+    assert_eq!(compared(&caller, 1).same, 1);
+    close(&caller);
+}

@@ -2,8 +2,8 @@
 //!
 //! The loop of a scope leaves a copy of each append it decided, if there is room, and goes on. A thread
 //! lets the candidate fold the scope's durable events up to that append, asks it for its verdict, and
-//! counts what differs. So a candidate decides nothing, and no append waits for it: while the store is
-//! busy the thread takes a small share of one core, and what it misses is counted. (A low priority
+//! counts what differs. So a candidate decides nothing, and no append waits for it: while appends come
+//! the thread takes a small share of one core, and what it misses is counted. (A low priority
 //! would not do: whoever is put off while it holds a lock puts off those who wait for it.)
 
 use super::item::{Item, Plan};
@@ -17,7 +17,7 @@ use crate::log::{ReadError, ScopeRow};
 use atomic_store_core::record::Record;
 use atomic_store_core::{Append, AppendId, Outcome, Proposal, Seq, Trial, TrialReport, counted};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{self, Receiver, Sender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,8 +36,13 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 const FINISH_FOR: Duration = Duration::from_secs(2);
 /// Events that a candidate folds for an append then.
 const FOLDED_AT_CLOSE: u64 = 100_000;
-/// How many times as long as it worked the thread rests while the store is busy: 4 % of one core.
-const RESTS: u32 = 24;
+/// After so long without an append the store is not busy. What is in flight would not tell: between an
+/// answer and the next append of the same client there is nothing, and yet both want the core.
+const CALM: Duration = Duration::from_millis(20);
+/// How many times as long as it worked the thread rests while the store is busy: 2 % of one core.
+const RESTS: u32 = 49;
+/// It rests once it owes so much: a few long rests disturb less than many short ones.
+const OWED: Duration = Duration::from_millis(5);
 
 /// What waits for candidates, and what they said so far.
 pub(crate) struct Shadow {
@@ -45,6 +50,8 @@ pub(crate) struct Shadow {
     queue: Sender<Job>,
     stopped: Mutex<bool>,
     wake: Condvar,
+    /// How many appends were there to leave.
+    offered: AtomicU64,
     /// True while the thread sleeps and must be woken.
     asleep: AtomicBool,
     bytes: AtomicUsize,
@@ -105,6 +112,22 @@ pub(super) enum Live {
     Refused(Vec<String>),
 }
 
+/// Whether appends come.
+struct Traffic {
+    offered: u64,
+    /// When the last of them was seen.
+    last: Option<Instant>,
+}
+
+impl Traffic {
+    fn goes_on(&mut self, offered: u64, now: Instant) -> bool {
+        if offered != self.offered {
+            (self.offered, self.last) = (offered, Some(now));
+        }
+        self.last.is_some_and(|last| now.duration_since(last) < CALM)
+    }
+}
+
 /// What came of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turned {
@@ -124,6 +147,7 @@ impl Shadow {
             queue,
             stopped: Mutex::default(),
             wake: Condvar::new(),
+            offered: AtomicU64::new(0),
             asleep: AtomicBool::new(false),
             bytes: AtomicUsize::new(0),
             bytes_max,
@@ -186,6 +210,7 @@ impl Shadow {
             Live::Accepted(_) | Live::Refused(_) => 0,
         };
         let host_ms = decided.host_ms;
+        self.offered.fetch_add(1, Ordering::Relaxed);
         let bytes = append.size() + unstored + JOB_BYTES;
         if self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
             tap.seen.missed.fetch_add(1, Ordering::Relaxed);
@@ -279,6 +304,7 @@ impl Shadow {
     pub(crate) fn run(&self, shared: &Arc<Shared>) {
         let (mut quiet, mut owed) = (0, Duration::ZERO);
         let mut kept: Option<Instant> = None;
+        let mut traffic = Traffic { offered: 0, last: None };
         loop {
             let start = Instant::now();
             let turned = self.turn(shared);
@@ -287,7 +313,7 @@ impl Shadow {
                 kept = Some(start);
                 drop(self.keep(shared, false));
             }
-            if shared.in_flight.count() > 0 {
+            if traffic.goes_on(self.offered.load(Ordering::Relaxed), start) {
                 owed += start.elapsed() * RESTS;
             }
             let stopped = self.stopped();
@@ -295,7 +321,7 @@ impl Shadow {
                 return;
             }
             quiet = if turned == Turned::Idle { quiet + 1 } else { 0 };
-            if owed >= REST {
+            if owed >= OWED {
                 // Until it has rested for all that it owes, or the store stops.
                 let goes_on = |stopped: &mut bool| !*stopped;
                 let rested = self.wake.wait_timeout_while(stopped, owed.min(REST_MAX), goes_on);

@@ -149,17 +149,24 @@ impl Kept {
     ) -> Result<HashMap<Seq, Counts>, ReadError> {
         let mut found = HashMap::new();
         for trial in trials {
-            let Some(kept) = log.snapshot(system.id, &rule(trial), Seq::MAX)? else { continue };
-            let row: Row = match codec::decode_versioned(VERSION, &kept.state) {
-                Ok(row) => row,
+            let Some((_, kept)) = log.snapshots(system.id, &rule(trial))?.into_iter().next() else {
+                continue;
+            };
+            let row = kept.and_then(|kept| {
+                let row = codec::decode_versioned::<Row>(VERSION, &kept.state);
+                row.map(|row| (row, kept.state)).map_err(|why| why.to_string())
+            });
+            let counts = match row {
+                Ok((Row { open, mut counts }, state)) => {
+                    counts.interrupted += u64::from(open);
+                    self.written.insert(trial, state);
+                    counts
+                }
                 Err(why) => {
-                    tracing::warn!(%trial, %why, "what a candidate said is counted anew");
-                    continue;
+                    tracing::warn!(%trial, why, "what a candidate said is damaged; it is counted anew");
+                    Counts { interrupted: 1, ..Counts::default() }
                 }
             };
-            let mut counts = row.counts;
-            counts.interrupted += u64::from(row.open);
-            self.written.insert(trial, kept.state);
             found.insert(trial, counts);
         }
         Ok(found)
