@@ -6,8 +6,8 @@
 //! the thread takes a small share of one core, and what it misses is counted. (A low priority
 //! would not do: whoever is put off while it holds a lock puts off those who wait for it.)
 
-use super::item::{Item, Plan};
 use super::decided::Decided;
+use super::item::{Item, Plan};
 use super::scope_loop::Loaded;
 use super::shadow_desk::{Compared, Desk};
 use super::shared::Shared;
