@@ -42,11 +42,11 @@ fn every_event_is_shown_to_follow_from_its_rule() {
         let rest = place.json(&["verify", "--logic", "--after", "auction/2"]);
         assert_eq!(rest.len(), 1, "chains are not checked again");
         assert_eq!(rest[0]["report"]["scopes"], 2);
-        let rest = place.json(&["verify", "show/1", "--logic", "--after-event", "1"]);
+        let rest = place.json(&["verify", "auction/1", "--logic", "--after-event", "2"]);
         assert_eq!(rest.len(), 1, "its chain is not checked again");
         assert_eq!(
             (&rest[0]["report"]["folded"], &rest[0]["report"]["shown"]),
-            (&json!(1), &json!(1))
+            (&json!(2), &json!(1))
         );
         place.fails(2, &["verify", "--logic", "--after-event", "1"]);
         let wrong = place.fails(2, &["verify", "--after", "auction/1"]);

@@ -4,9 +4,9 @@
 //! names. A loop that comes to it parks and passes it on; the last one decides for all. As everybody
 //! goes in the same order nobody waits in a circle, and as mailboxes are queues nobody waits for ever.
 
-use super::item::{Item, Plan, undecided};
 use super::decided::{Decided, Fold};
 use super::handle::Engine;
+use super::item::{Item, Plan, undecided};
 use super::mailbox::{Cell, Letter};
 use super::reply::ReplyTo;
 use super::scope_loop::{ScopeLoop, Step};

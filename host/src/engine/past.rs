@@ -4,10 +4,10 @@
 //! Only durable events are folded, from the nearest snapshot of the scope's present rule. Nothing is
 //! handed to the committer, so nothing can be stored, and nothing that is not durable can be seen.
 
-use super::item::Plan;
 use super::conflict::Recent;
 use super::decided::{Fold, fault_outcome};
 use super::handle::Engine;
+use super::item::Plan;
 use super::mailbox::as_request_error;
 use super::pending::Pending;
 use super::registry::Ruling;

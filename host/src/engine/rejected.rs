@@ -4,8 +4,8 @@
 //! what it was judged against is durable. Dry runs and repeated ids are not journaled, nor what was
 //! never decided: overload, invalid requests, scopes that take no appends.
 
-use super::item::Plan;
 use super::handle::Engine;
+use super::item::Plan;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
 use crate::log::{ConflictRow, ReadError, ScopeRow};

@@ -4,8 +4,8 @@
 //! says so makes all of them visible at once, in its own commit. Until then a crash, a broken chain
 //! or a client that goes away leaves nothing but rows that nobody sees and that are removed.
 
-use super::item::Item;
 use super::handle::Engine;
+use super::item::Item;
 use super::system::{RestoredFrom, SystemEvent};
 use super::whole::check_name;
 use crate::log::{Change, Floor, ScopeRow, Unit, index_rows};

@@ -4,9 +4,9 @@
 //! durable yet; answers leave in the same order, once it is. As a failed commit ends the store,
 //! nothing here is ever rolled back.
 
-use super::item::{Item, Plan};
 use super::conflict::Recent;
 use super::decided::{Decided, Fold, fault_outcome, nothing};
+use super::item::{Item, Plan};
 use super::mailbox::{Cell, Submitted};
 use super::originator::{Asking, Ending};
 use super::pending::Pending;
