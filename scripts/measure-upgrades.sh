@@ -39,7 +39,9 @@ shadow)
             for way in without with; do
                 start
                 if [ "$way" = with ]; then
-                    "$program" --data "$dir/store" validator shadow start '*' auction >"$dir/said"
+                    # The same rules; under the same configuration they would not be a candidate.
+                    "$program" --data "$dir/store" validator shadow start '*' auction \
+                        --config '{"increment":"0.01"}' >"$dir/said"
                 fi
                 # shellcheck disable=SC2086  # two words are meant
                 point=$(load $shape 3)

@@ -51,6 +51,23 @@ impl Client {
         }
     }
 
+    /// Goes on with [`Self::verify_logic`] of one scope that was ended early: events up to `after`, the last
+    /// [`ProofProgress::at`] of the work before, are folded and not judged again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what could not be shown is part of the report, not an error.
+    pub async fn resume_logic(
+        &self,
+        scope: ScopeName,
+        after: Seq,
+        progress: impl FnMut(ProofProgress) + Send,
+    ) -> Result<LogicReport, ClientError> {
+        match self.prove(&Request::ResumeLogic { scope, after }, progress).await? {
+            Reply::Logic(report) => Ok(*report),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Puts the appends and the recorded rejections of scopes before a candidate. `progress` is told how
     /// far it is. Dropping the future ends it; whoever asks again may begin after the last
     /// [`ProofProgress::through`].

@@ -15,6 +15,10 @@ pub struct ProofProgress {
     pub events: u64,
     /// All scopes up to this name are done: whoever goes on later goes on after it. Empty at first.
     pub through: String,
+    /// Scopes in which something was found that does not fit, so far.
+    pub found: u64,
+    /// If one scope was asked for: all its events up to this one are done.
+    pub at: Seq,
 }
 
 /// Whether each event follows from the rule that is recorded for it.
@@ -42,6 +46,8 @@ pub struct LogicReport {
     pub failed: u64,
     /// The first such event of each scope, at most 100.
     pub unshown: Vec<Unshown>,
+    /// Events that were folded only: an earlier run had judged them.
+    pub folded: u64,
 }
 
 /// An event that could not be shown to follow from its rule.
@@ -111,6 +117,7 @@ impl LogicReport {
         self.system += other.system;
         self.not_shown += other.not_shown;
         self.failed += other.failed;
+        self.folded += other.folded;
         let room = Self::UNSHOWN_MAX.saturating_sub(self.unshown.len());
         self.unshown.extend(other.unshown.into_iter().take(room));
     }

@@ -353,6 +353,14 @@ pub enum Request {
     Upgrade(UpgradeRequest),
     /// Takes or proves snapshots. Reply: `Snapshots`.
     Snapshots(SnapshotRequest),
+    /// Goes on with a `VerifyLogic` of one scope that was ended early. Events up to `after` are folded
+    /// and not judged again. Replies: as theirs.
+    ResumeLogic {
+        /// The scope.
+        scope: ScopeName,
+        /// The last [`ProofProgress::at`] of the work before.
+        after: Seq,
+    },
 }
 
 /// What a server may answer.

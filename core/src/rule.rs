@@ -38,7 +38,8 @@ impl ValidatorName {
 }
 
 /// How a person names a validator: `auction` (the newest version), `auction@1` (the newest 1.x.y),
-/// `auction@1.2.0`, or at least 12 digits of its digest. Checked as it is parsed and as it is
+/// `auction@1.2.0`, or at least 12 digits of its digest. If two components call themselves the same, only
+/// the digest names one. Checked as it is parsed and as it is
 /// decoded: a run of digits that is too short would mean validators that nobody named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]

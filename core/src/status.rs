@@ -1,6 +1,6 @@
 //! What a store says about itself, and why it refuses.
 
-use crate::{Outcome, Position};
+use crate::{Outcome, Position, Seq};
 use serde::{Deserialize, Serialize};
 
 /// What a verification found.
@@ -35,6 +35,10 @@ pub struct StoreStatus {
     pub in_flight: u64,
     /// Why the store takes no appends, if so.
     pub read_only: Option<String>,
+    /// Recorded options that are not the defaults of version 0.1: names and values.
+    pub options: Vec<(String, String)>,
+    /// The event of `$system` that recorded the last change of an option; 0 if there was none.
+    pub options_since: Seq,
 }
 
 /// What became of one batch of a what-if.

@@ -1,6 +1,8 @@
 //! Changing rules while they are in use: trials of a candidate, promotion, the way back.
 
-use crate::{AppendId, Binding, Digest, Invalid, ScopeName, ScopePattern, Seq, ValidatorRef};
+use crate::{
+    AppendId, Binding, Digest, Invalid, ScopeName, ScopePattern, Seq, ValidatorRef, counted,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a client may ask about the rules of running scopes.
@@ -130,7 +132,7 @@ pub struct Trial {
     pub share: Option<Share>,
 }
 
-/// What a trial found since it began or since the store was opened, whichever was later.
+/// What a trial found since it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrialReport {
     /// The trial.
@@ -147,16 +149,23 @@ pub struct TrialReport {
     pub changed: u64,
     /// The candidate did not answer, or did not start.
     pub faults: u64,
-    /// Not compared, because the candidate was too far behind.
+    /// Not compared, because the candidate was too far behind, or could not have the state.
     pub dropped: u64,
     /// Waiting to be compared.
     pub waiting: u64,
-    /// Fuel of the binding's rule for what was compared.
+    /// Fuel of the binding's rule: for the first thousand of what was compared, then for one of 64.
     pub live_fuel: u64,
-    /// Fuel of the candidate for the same.
+    /// Fuel of the candidate for the same appends.
     pub fuel: u64,
     /// The first divergences and faults.
     pub first: Vec<TrialDivergence>,
+    /// Dry runs, which are not compared.
+    pub dry_runs: u64,
+    /// Not compared, because the binding's rule gave no verdict.
+    pub unjudged: u64,
+    /// How often the store ended without being closed: each time what was compared in the last seconds
+    /// was not counted.
+    pub interrupted: u64,
 }
 
 impl TrialReport {
@@ -207,17 +216,20 @@ impl Gate {
             );
         }
         if report.divergences() > 0 {
-            let (all, of) = (report.divergences(), report.compared);
-            return Some(format!("{all} of {of} verdicts differ from those of the binding"));
+            let (all, of) = (report.divergences(), counted(report.compared, "verdict"));
+            let differ = if report.compared == 1 { "differs" } else { "differ" };
+            return Some(format!("{all} of {of} {differ} from what the binding decided"));
         }
         if report.faults > 0 {
-            return Some(format!("the candidate did not answer {} times", report.faults));
+            return Some(format!(
+                "the candidate did not answer {}",
+                counted(report.faults, "time")
+            ));
         }
         if report.compared < self.compared {
-            let (found, wanted) = (report.compared, self.compared);
-            return Some(format!(
-                "{found} verdicts were compared, at least {wanted} are asked for"
-            ));
+            let (found, wanted) = (counted(report.compared, "verdict"), self.compared);
+            let were = if report.compared == 1 { "was" } else { "were" };
+            return Some(format!("{found} {were} compared, at least {wanted} are asked for"));
         }
         let most = u128::from(report.live_fuel) * u128::from(self.fuel_percent);
         // What comes with the store has no fuel to be held against.

@@ -1,6 +1,7 @@
 //! Detached ed25519 signatures of components (RFC 8032, over the bytes of the file as it is), so that a
 //! store can insist on components of people it trusts.
 
+use atomic_store_core::counted;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use std::fmt;
 use std::fs::File;
@@ -138,8 +139,8 @@ impl Trust {
                     .to_owned())
             }
             None => Err(format!(
-                "its signature is of none of the {} trusted keys, or of another file",
-                self.keys.len()
+                "its signature is of none of {}, or of another file",
+                counted(self.keys.len() as u64, "trusted key")
             )),
         }
     }
@@ -179,7 +180,9 @@ mod tests {
         let trust = Trust { keys, required: true };
         let signature = signature(SIGNED.as_bytes()).unwrap();
         assert_eq!(trust.check(&[0x72], Some(&signature)).unwrap().unwrap().to_string(), PUBLIC);
-        assert!(trust.check(&[0x73], Some(&signature)).unwrap_err().contains("none of the 1"));
+        assert!(
+            trust.check(&[0x73], Some(&signature)).unwrap_err().contains("none of 1 trusted key,")
+        );
         assert!(trust.check(&[0x72], None).unwrap_err().contains("signed components only"));
         let open = Trust::default();
         assert_eq!(open.check(&[0x72], None), Ok(None));

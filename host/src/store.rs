@@ -78,6 +78,12 @@ impl Store {
         let engine = Engine::open(log, rules, clock, limits, Drive::for_this_machine())?;
         engine.keep_rejected_payloads(options.keep_rejected_payloads);
         engine.trust(sandbox.trust);
+        if !options.reads_only
+            && let Err(why) = engine.record_options()
+        {
+            // With a full disk, for example; what is there can be read all the same.
+            tracing::warn!(%why, "other options than before, and $system does not say so");
+        }
         Ok(Store { engine, loader, report })
     }
 

@@ -64,6 +64,31 @@ fn check_needs_no_store_and_says_what_it_found() {
 }
 
 #[test]
+fn a_configuration_that_is_declined_fails_the_check_in_the_words_of_the_validator() {
+    let auction = auction();
+    let auction = auction.to_str().unwrap();
+    let word = "incremnt";
+    let config = ["--config", r#"{"incremnt":"0.50"}"#];
+    let place = Place::new(Mode::Served);
+    let check =
+        |more: &[&str]| place.run(&[&["--json", "validator", "check", auction], more].concat());
+    let checked = check(&config);
+    assert_eq!(checked.status.code(), Some(1));
+    let checked = json_of(&checked);
+    assert_eq!(result(&checked, "starts"), "failed");
+    assert!(checked.to_string().contains(word), "{checked}");
+    assert_eq!(check(&["--config", r#"{"increment":"0.50"}"#]).status.code(), Some(0));
+    let load =
+        |how: &[&str]| place.run(&[&["validator", "load", auction], how, &config[..]].concat());
+    let strict = load(&["--strict"]);
+    assert_eq!(strict.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&strict.stderr).contains(word), "{strict:?}");
+    let warned = load(&[]);
+    assert_eq!(warned.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&warned.stdout).contains(word), "{warned:?}");
+}
+
+#[test]
 fn strict_refuses_what_a_plain_load_warns_about() {
     for mode in MODES {
         let place = Place::new(mode);
@@ -122,7 +147,7 @@ fn signatures_are_required_by_choice_and_recorded() {
     };
     for (more, why) in [
         (&[][..], "signed components only"),
-        (&["--signature", "other.sig"], "of none of the 1 trusted keys"),
+        (&["--signature", "other.sig"], "of none of 1 trusted key,"),
         (&["--signature", "release.key"], "a signature is 64 bytes"),
     ] {
         let refused = load(more);

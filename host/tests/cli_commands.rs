@@ -30,7 +30,7 @@ fn an_event_is_appended_read_queried_and_verified() {
         assert_eq!(place.json(&["status"])[0]["read_only"], serde_json::Value::Null);
         let verified = place.json(&["verify"]);
         assert_eq!((&verified[0]["intact"], &verified[0]["scopes"]), (&true.into(), &2.into()));
-        assert!(place.ok(&["verify", "auction/1"]).starts_with("intact: 1 events in 1 scopes"));
+        assert!(place.ok(&["verify", "auction/1"]).starts_with("intact: 1 event in 1 scope,"));
     }
 }
 

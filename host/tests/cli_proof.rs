@@ -37,11 +37,18 @@ fn every_event_is_shown_to_follow_from_its_rule() {
         assert_eq!((&report["shown"], &report["built_in"]), (&json!(8), &json!(1)), "{logic}");
         assert_eq!(report["failed"], 0);
         let text = place.ok(&["verify", "show/1", "--logic"]);
-        assert!(text.contains("shown: 2 events in 1 scopes"), "{text}");
+        assert!(text.contains("shown: 2 events in 1 scope,"), "{text}");
         assert!(text.contains("2 follow from their rule"), "{text}");
         let rest = place.json(&["verify", "--logic", "--after", "auction/2"]);
         assert_eq!(rest.len(), 1, "chains are not checked again");
         assert_eq!(rest[0]["report"]["scopes"], 2);
+        let rest = place.json(&["verify", "auction/1", "--logic", "--after-event", "2"]);
+        assert_eq!(rest.len(), 1, "its chain is not checked again");
+        assert_eq!(
+            (&rest[0]["report"]["folded"], &rest[0]["report"]["shown"]),
+            (&json!(2), &json!(1))
+        );
+        place.fails(2, &["verify", "--logic", "--after-event", "1"]);
         let wrong = place.fails(2, &["verify", "--after", "auction/1"]);
         assert!(wrong.contains("--logic"), "{wrong}");
     }

@@ -3,7 +3,7 @@
 
 mod cli_support;
 
-use cli_support::{MODES, Mode, Place};
+use cli_support::{MODES, Mode, Place, auction};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -41,19 +41,16 @@ fn a_candidate_runs_beside_is_reported_and_promoted_only_if_it_has_shown_enough(
         place.fails(2, &["validator", "shadow", "start", "free/*", "auction"]);
         place.ok(&["append", "free/1", "no-such-kind", "1"]);
         let report = || place.json(&["validator", "shadow", "report", "free/*"]).remove(0);
-        if mode == Mode::Served {
-            let patience = Instant::now() + Duration::from_secs(60);
-            while report()["compared"] != 1 {
-                assert!(Instant::now() < patience, "{}", report());
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            assert_eq!(
-                (&report()["newly_rejected"], &report()["divergences"]),
-                (&json!(1), &json!(1))
-            );
-            assert_eq!(report()["first"][0]["live"], "accepted: 1 event");
-            assert!(place.ok(&["validator", "shadow", "report"]).contains("accepted: 1 event"));
+        // Without a server the command that appended has let it judge.
+        let patience = Instant::now() + Duration::from_secs(60);
+        while report()["compared"] != 1 {
+            assert!(mode == Mode::Served && Instant::now() < patience, "{}", report());
+            std::thread::sleep(Duration::from_millis(20));
         }
+        assert_eq!((&report()["newly_rejected"], &report()["divergences"]), (&json!(1), &json!(1)));
+        assert_eq!(report()["first"][0]["live"], "accepted: 1 event");
+        let table = place.ok(&["validator", "shadow", "report"]);
+        assert!(table.contains("accepted: 1 event") && table.contains("nothing"), "{table}");
         // It decided nothing.
         place.ok(&["append", "free/1", "no-such-kind", "2"]);
         assert!(place.fails(2, &["validator", "promote", "free/*"]).contains("gate"));
@@ -67,6 +64,67 @@ fn a_candidate_runs_beside_is_reported_and_promoted_only_if_it_has_shown_enough(
         place.fails(3, &["validator", "shadow", "stop", "free/*"]);
         place.fails(3, &["validator", "shadow", "report", "free/*"]);
     }
+}
+
+#[test]
+fn a_name_that_two_components_have_and_a_candidate_that_is_bound_already_are_refused() {
+    for mode in MODES {
+        let place = Place::with_rules(mode);
+        let said = place.fails(2, &["validator", "shadow", "start", "auction/*", "auction"]);
+        assert!(said.contains("already") && said.contains("--config"), "{said}");
+        let first = place.json(&["validator", "show", "auction"]).remove(0)["digest"].clone();
+        // A section of its own at the end: the same rules in other bytes.
+        let mut bytes = std::fs::read(auction()).unwrap();
+        bytes.extend_from_slice(b"\x00\x02\x01x");
+        std::fs::write(place.path("twin.wasm"), bytes).unwrap();
+        let second = place.json(&["validator", "load", "twin.wasm"]).remove(0)["digest"].clone();
+        assert_ne!(first, second);
+        let digits = |digest: &serde_json::Value| digest.as_str().unwrap()[..12].to_owned();
+        let (first, second) = (digits(&first), digits(&second));
+        for command in [
+            &["validator", "show", "auction@1"][..],
+            &["validator", "bind", "auction/*", "auction"],
+            &["validator", "bind", "auction/*", "auction", "--share", "10%"],
+            &["validator", "shadow", "start", "auction/*", "auction@1.0.0"],
+            &["validator", "backtest", "auction"],
+            &["validator", "backtest", &second, "--against", "auction"],
+        ] {
+            let said = place.fails(2, command);
+            assert!(said.contains(&first) && said.contains(&second), "{command:?}: {said}");
+        }
+        place.ok(&["validator", "shadow", "start", "auction/*", &second]);
+    }
+}
+
+#[test]
+fn a_killed_server_says_that_it_may_not_have_counted_all_and_a_stopped_one_goes_on() {
+    let mut place = Place::with_rules(Mode::Served);
+    place.ok(&["validator", "shadow", "start", "free/*", "auction"]);
+    let compared = |place: &Place, wanted: u64| {
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            let report = place.json(&["validator", "shadow", "report", "free/*"]).remove(0);
+            if report["compared"].as_u64().unwrap() >= wanted {
+                return report;
+            }
+            assert!(Instant::now() < patience, "{report}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    place.ok(&["append", "free/1", "x", "1"]);
+    assert_eq!(compared(&place, 1)["interrupted"], 0);
+    assert_eq!(place.stop("TERM"), Some(0));
+    place.serve();
+    place.ok(&["append", "free/1", "x", "2"]);
+    compared(&place, 2);
+    // What was compared is kept a moment later, and every few seconds after that.
+    std::thread::sleep(Duration::from_millis(500));
+    place.stop("KILL");
+    place.serve();
+    let report = compared(&place, 1);
+    assert_eq!(report["interrupted"], 1, "{report}");
+    let table = place.ok(&["validator", "shadow", "report"]);
+    assert!(table.contains("a few seconds before 1 crash"), "{table}");
 }
 
 #[test]
@@ -110,7 +168,10 @@ fn snapshots_are_taken_and_proven() {
         let kept = if mode == Mode::Embedded { 2 } else { 1 };
         let found = place.json(&["snapshot", "scrub", "auction/"]).remove(0);
         assert_eq!((&found["scopes"], &found["proven"]), (&json!(1), &json!(kept)), "{found}");
-        let told = format!("{kept} snapshots proven, 0 dropped");
+        let told = match kept {
+            1 => "1 snapshot proven, 0 dropped".to_owned(),
+            kept => format!("{kept} snapshots proven, 0 dropped"),
+        };
         assert!(place.ok(&["snapshot", "scrub"]).contains(&told));
     }
 }

@@ -237,6 +237,25 @@ fn recorded_events_are_tried_and_their_faults_are_found() {
 }
 
 #[test]
+fn a_configuration_that_init_declines_fails_only_if_somebody_asked_for_it() {
+    let declines = honest().with("init", NO);
+    let start = |trial: &Trial| {
+        let checks = tested(&declines, &Limits::default(), trial);
+        checks.into_iter().find(|check| check.name == START).unwrap()
+    };
+    let asked = start(&Trial { config: Some(b"garbage".to_vec()), ..Trial::default() });
+    assert!(asked.failed() && asked.detail.contains("no to the configuration"), "{asked:?}");
+    // What is bound may be the configuration of something else.
+    let mut bound = recorded(&[b"1"]);
+    bound.recorded[0].config = Some(b"another's".to_vec());
+    for trial in [Trial::default(), bound] {
+        let start = start(&trial);
+        assert_eq!(start.result, CheckResult::Skipped, "{start:?}");
+        assert!(start.detail.contains("give it a configuration"), "{start:?}");
+    }
+}
+
+#[test]
 fn a_self_test_ends_in_its_time() {
     let slow = honest().with("validate", "(loop $l (br $l)) (unreachable)");
     let limits = Limits { self_test_ms_max: 0, ..Limits::default() };

@@ -101,8 +101,8 @@ fn what_is_folded_is_what_events_are_today_and_nothing_is_folded_at_once() {
 #[test]
 fn an_answer_beyond_the_contract_is_a_fault_and_ends_the_instance() {
     for (claimed, kind, why) in [
-        ("(i32.const 0)", "4", "0 for 1 events; there must be one for each"),
-        ("(i32.add (local.get $n) (i32.const 1))", "4", "2 for 1 events"),
+        ("(i32.const 0)", "4", "0 for 1 event; there must be one for each"),
+        ("(i32.add (local.get $n) (i32.const 1))", "4", "2 for 1 event;"),
         ("(local.get $n)", "0", "kind"),
     ] {
         let rules = load(&upcasting(claimed, kind));

@@ -35,7 +35,7 @@ fn forge(memory: &Memory, name: &str, op: Op, by: (Digest, Seq), proposed: Optio
         metadata: &[][..],
         caller_ms: None,
         host_ms: 1_000_000,
-        append_id: AppendId([u8::try_from(row.head.0).unwrap(); 16]),
+        append_id: AppendId([u8::try_from(row.head.0 % 251).unwrap(); 16]),
         validator: by.0,
         binding: by.1,
     };
@@ -220,6 +220,61 @@ fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
     }
     assert_eq!(sum, whole);
     assert!(parts > 1, "{parts}");
+}
+
+#[test]
+fn a_run_that_was_ended_within_a_scope_goes_on_there_with_a_state_of_its_own_making() {
+    let (memory, writer, binding) = scripted();
+    for _ in 0..300 {
+        writer.store("s/1", &["add 9"]);
+    }
+    // A snapshot that is wrong must not be taken for the state.
+    writer.engine.take_snapshot(&scope("s/1")).unwrap();
+    assert!(memory.log.spoil_snapshot(&scope("s/1")));
+    let caller = memory.by_hand();
+    let s1 = scope("s/1");
+    let whole = caller.engine.verify_logic(Some(&s1), "", &mut |_| ControlFlow::Continue(()));
+    assert_eq!(whole.unwrap().shown, 300);
+    let mut last = ProofProgress::default();
+    let ended = caller.engine.verify_logic(Some(&s1), "", &mut |told| {
+        last = told.clone();
+        ControlFlow::Break(())
+    });
+    // Ended before or after its end, by how fast this machine is.
+    assert!(last.at <= Seq(300) && last.found == 0, "{last:?} {ended:?}");
+    for at in [0, 1, 149, 299, 300, 500] {
+        let rest =
+            caller.engine.verify_logic_after(&s1, Seq(at), &mut |_| ControlFlow::Continue(()));
+        let rest = rest.unwrap();
+        let before = at.min(300);
+        assert_eq!((rest.folded, rest.shown, rest.failed), (before, 300 - before, 0), "{at}");
+    }
+    // What is wrong behind that place is found by the sum of all before it, and told on the way.
+    writer.store("s/1", &["add 3"]);
+    forge(&memory, "s/1", Op::Add(2), (binding.validator, binding.seq), None);
+    let (caller, mut found) = (memory.by_hand(), 0);
+    let rest = caller.engine.verify_logic_after(&s1, Seq(200), &mut |told| {
+        found = told.found;
+        ControlFlow::Continue(())
+    });
+    let rest = rest.unwrap();
+    assert_eq!((rest.folded, rest.shown, rest.failed), (200, 101, 1));
+    assert_eq!((rest.unshown[0].seq, rest.unshown[0].what), (Seq(302), UnshownWhat::Rejected));
+    assert_eq!(found, 1);
+}
+
+#[test]
+fn an_append_is_judged_as_a_whole_wherever_the_run_before_ended() {
+    let (memory, caller, _) = scripted();
+    caller.store("s/1", &["add 5"]);
+    caller.store("s/1", &["add 5", "add 6", "add 7"]);
+    let caller = memory.by_hand();
+    let rest = |at| {
+        let on = &mut |_: &ProofProgress| ControlFlow::Continue(());
+        caller.engine.verify_logic_after(&scope("s/1"), Seq(at), on).unwrap()
+    };
+    assert_eq!((rest(2).folded, rest(2).shown), (1, 3));
+    assert_eq!((rest(4).folded, rest(4).shown), (4, 0));
 }
 
 #[test]

@@ -346,16 +346,21 @@ fn request_error() -> impl Strategy<Value = RequestError> {
 
 fn status() -> impl Strategy<Value = StoreStatus> {
     let numbers = any::<(u64, u64, u64, u64, u64)>();
-    (any::<[u8; 16]>(), text(), numbers, option::of(text())).prop_map(
-        |(store, version, (position, commits, scopes, live, in_flight), read_only)| StoreStatus {
-            store: StoreId(store),
-            version,
-            position: Position(position),
-            commits,
-            scopes,
-            live,
-            in_flight,
-            read_only,
+    let options = (vec((text(), text()), 0..3), any::<u64>());
+    (any::<[u8; 16]>(), text(), numbers, option::of(text()), options).prop_map(
+        |(store, version, (position, commits, scopes, live, in_flight), read_only, options)| {
+            StoreStatus {
+                store: StoreId(store),
+                version,
+                position: Position(position),
+                commits,
+                scopes,
+                live,
+                in_flight,
+                read_only,
+                options: options.0,
+                options_since: Seq(options.1),
+            }
         },
     )
 }

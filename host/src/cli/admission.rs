@@ -181,11 +181,11 @@ async fn admit(
     let RuleInfo { description, digest, bytes, .. } = &admitted.info;
     let word = if admitted.new { "loaded" } else { "was loaded already:" };
     out.line(&format!(
-        "{word} {}@{} {} ({} bytes)",
+        "{word} {}@{} {} ({})",
         description.name,
         description.version,
         digest.short(),
-        text::count(*bytes)
+        text::counted(*bytes, "byte")
     ))?;
     if failed(&admitted) > 0 {
         out.line("its self-test found something (see also: atomic-store validator check):")?;
@@ -230,8 +230,8 @@ pub(crate) async fn tried(
     } else {
         let RuleInfo { description, digest, bytes, .. } = &admitted.info;
         let (name, version) = (&description.name, &description.version);
-        let bytes = text::count(*bytes);
-        out.line(&format!("{name}@{version} {} ({bytes} bytes)", digest.short()))?;
+        let bytes = text::counted(*bytes, "byte");
+        out.line(&format!("{name}@{version} {} ({bytes})", digest.short()))?;
         table(&admitted, false, out)?;
     }
     match failed(&admitted) {

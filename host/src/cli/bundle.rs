@@ -82,8 +82,8 @@ pub(crate) async fn run_bundle(
     let shown = match out.json() {
         true => out.document(&json!({ "file": args.out, "bytes": bytes.len() })),
         false => {
-            let bytes = text::count(bytes.len() as u64);
-            out.line(&format!("{}: {bytes} bytes", args.out.display()))
+            let bytes = text::counted(bytes.len() as u64, "byte");
+            out.line(&format!("{}: {bytes}", args.out.display()))
         }
     };
     shown.and(connection.close().await)

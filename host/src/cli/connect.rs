@@ -4,7 +4,7 @@
 use super::args::{DEFAULT_DATA, Global};
 use super::failure::Failure;
 use super::output::note;
-use super::{compile_worker, exit, trust};
+use super::{compile_worker, exit, text, trust};
 use atomic_store::log::{OpenError, OpenReport, ReadError};
 use atomic_store::server;
 use atomic_store::signing::Trust;
@@ -178,6 +178,7 @@ async fn embedded(data: &Path, missing: Missing) -> Result<Connection, Failure> 
     let mut options = StoreOptions::new(data);
     options.cache_bytes = CACHE_BYTES;
     options.keep_rejected_payloads = keeps_rejected_payloads();
+    options.reads_only = missing == Missing::Refuse;
     let store = open(options, trust::of_environment()?).await?;
     let client = Client::over(server::attach(store.engine())).await?;
     let via = format!("{} (opened by this command)", data.display());
@@ -221,12 +222,15 @@ fn code(error: &StoreError) -> u8 {
 /// What had to be mended is said each time, not only in a server's log.
 fn tell(report: &OpenReport) {
     if let Some(commits) = report.accepted_loss {
-        note(&format!("warning: {commits} acknowledged commits are lost, as accepted"));
+        note(&format!(
+            "warning: lost, as accepted: {}",
+            text::counted(commits, "acknowledged commit")
+        ));
     }
     if let Some(cut) = &report.cut {
         note(&format!(
-            "note: the last {} bytes of {} were cut, as {}; a copy is in {}",
-            cut.bytes,
+            "note: cut off the end of {1}, as {2}: {0}; a copy is in {3}",
+            text::counted(cut.bytes, "byte"),
             cut.journal.display(),
             cut.why,
             cut.saved_as.display()

@@ -426,6 +426,8 @@ pub(crate) fn status(status: &StoreStatus, via: &str) -> Value {
         "live": status.live,
         "in_flight": status.in_flight,
         "read_only": status.read_only,
+        "options": status.options.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "options_since": status.options_since,
     })
 }
 

@@ -230,7 +230,9 @@ async fn run_delete(
     let events = connection.client.delete_scope(&delete.scope, delete.head.map(Seq)).await?;
     match out.json() {
         true => told(out, &delete.scope, "deleted", json!({ "events": events })),
-        false => out.line(&format!("deleted {} events of {}", text::count(events), delete.scope)),
+        false => {
+            out.line(&format!("deleted {} of {}", text::counted(events, "event"), delete.scope))
+        }
     }
 }
 

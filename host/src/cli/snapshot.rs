@@ -77,8 +77,8 @@ async fn run_take(connection: &Connection, take: Take, out: &mut Out) -> Result<
                 out.document(&json!({ "scope": scope, "snapshot": taken }))?;
             }
             (Some(one), false) => {
-                let (seq, bytes) = (one.seq, text::count(one.bytes));
-                out.line(&format!("snapshot of {scope} after event {seq}: {bytes} bytes"))?;
+                let (seq, bytes) = (one.seq, text::counted(one.bytes, "byte"));
+                out.line(&format!("snapshot of {scope} after event {seq}: {bytes}"))?;
             }
             (None, false) => {
                 out.line(&format!("no snapshot of {scope}: its validator gives none"))?;
@@ -112,9 +112,9 @@ async fn run_scrub(connection: &Connection, scrub: &Scrub, out: &mut Out) -> Res
             out.line(&format!("dropped: {} after event {}: {}", one.scope, one.seq, one.why))?;
         }
         out.line(&format!(
-            "{} scopes, {} snapshots proven, {} dropped",
-            text::count(scopes),
-            text::count(proven),
+            "{}, {} proven, {} dropped",
+            text::counted(scopes, "scope"),
+            text::counted(proven, "snapshot"),
             dropped.len()
         ))?;
     }

@@ -5,6 +5,8 @@ use super::connect::{Missing, connect};
 use super::failure::Failure;
 use super::output::Out;
 use super::{json, text};
+use atomic_store_core::Seq;
+use atomic_store_core::protocol::StoreStatus;
 use clap::Args;
 
 /// Show what a store is and what it is doing
@@ -22,6 +24,7 @@ pub(crate) async fn run(global: &Global, out: &mut Out) -> Result<(), Failure> {
     if out.json() {
         out.document(&json::status(&status, &connection.via))?;
     } else {
+        let options = options(&status);
         out.pairs(&[
             ("store", status.store.to_string()),
             ("at", connection.via.clone()),
@@ -34,7 +37,21 @@ pub(crate) async fn run(global: &Global, out: &mut Out) -> Result<(), Failure> {
                 "appends",
                 status.read_only.map_or_else(|| "taken".into(), |why| format!("not taken: {why}")),
             ),
+            ("options", options),
         ])?;
     }
     connection.close().await
+}
+
+/// What was recorded of the options.
+fn options(status: &StoreStatus) -> String {
+    let each = status.options.iter().map(|(name, value)| format!("{name} = {value}"));
+    let all = match status.options.is_empty() {
+        true => "the defaults".to_owned(),
+        false => each.collect::<Vec<_>>().join(", "),
+    };
+    match status.options_since {
+        Seq::ZERO => all,
+        since => format!("{all}; since event {since} of $system"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Text for people: nothing from a store, a file or a peer may steer their terminal.
 
+pub(crate) use atomic_store_core::{counted, grouped as count};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -60,19 +61,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// A count with thousands separated: `12,345`.
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,14 +79,6 @@ mod tests {
         assert_eq!(time(1_795_328_521_123), "2026-11-22 06:22:01.123");
         assert_eq!(time(4_107_542_399_999), "2100-02-28 23:59:59.999");
         assert_eq!(time(4_107_542_400_000), "2100-03-01 00:00:00.000");
-    }
-
-    #[test]
-    fn counts_are_grouped() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(10_654), "10,654");
-        assert_eq!(count(1_234_567), "1,234,567");
     }
 
     #[test]

@@ -29,8 +29,9 @@ enum ShadowCommand {
 
 /// Begin to compare: the candidate judges what the binding's rule judges, and decides nothing
 ///
-/// While the store is busy it gets a small share of one core. What it cannot keep up with is not compared, and
-/// counted.
+/// Joint appends are compared scope by scope; dry runs are not compared. While the store is busy the
+/// candidate gets a small share of one core. What it cannot keep up with is not compared, and counted.
+/// Without a server, each command lets the candidate judge what it appended before it ends.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +50,11 @@ struct Start {
     config: Option<String>,
 }
 
-/// Show what candidates found since they started, or since the store was opened
+/// Show what candidates found since they started
+///
+/// Kept when the store is closed, and by a server every few seconds: after a crash the report says that the
+/// last seconds are missing. Dry runs are not compared. Nor is an append about which the binding's rule
+/// gave no verdict, such as one that timed out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -189,6 +194,7 @@ async fn run_report(connection: &Connection, report: Report, out: &mut Out) -> R
             ("faults", text::count(one.faults)),
             ("not compared", text::count(one.dropped)),
             ("waiting", text::count(one.waiting)),
+            ("left out", left_out(one)),
             ("fuel, binding", text::count(one.live_fuel)),
             ("fuel, candidate", text::count(one.fuel)),
         ])?;
@@ -201,6 +207,23 @@ async fn run_report(connection: &Connection, report: Report, out: &mut Out) -> R
         }
     }
     Ok(())
+}
+
+/// What a trial has nothing to say about.
+fn left_out(report: &TrialReport) -> String {
+    let left_out = [
+        (report.dry_runs, text::counted(report.dry_runs, "dry run")),
+        (
+            report.unjudged,
+            format!("{} without a verdict", text::counted(report.unjudged, "append")),
+        ),
+        (
+            report.interrupted,
+            format!("a few seconds before {}", text::counted(report.interrupted, "crash")),
+        ),
+    ];
+    let told: Vec<_> = left_out.into_iter().filter(|(n, _)| *n > 0).map(|(_, said)| said).collect();
+    if told.is_empty() { "nothing".to_owned() } else { told.join(", ") }
 }
 
 /// Runs `promote`.
@@ -263,6 +286,9 @@ struct ReportJson<'a> {
     waiting: u64,
     live_fuel: u64,
     fuel: u64,
+    dry_runs: u64,
+    unjudged: u64,
+    interrupted: u64,
     first: &'a [TrialDivergence],
 }
 
@@ -281,6 +307,9 @@ impl<'a> ReportJson<'a> {
             waiting: report.waiting,
             live_fuel: report.live_fuel,
             fuel: report.fuel,
+            dry_runs: report.dry_runs,
+            unjudged: report.unjudged,
+            interrupted: report.interrupted,
             first: &report.first,
         }
     }

@@ -8,7 +8,7 @@ use super::output::Out;
 use super::work::{Work, bar};
 use super::{exit, input, json as shapes, text};
 use atomic_store_core::protocol::VerifyReport;
-use atomic_store_core::{LogicReport, ScopeName};
+use atomic_store_core::{LogicReport, ScopeName, Seq};
 use clap::Args;
 use serde_json::json;
 use std::time::Instant;
@@ -25,9 +25,11 @@ Examples:
   atomic-store verify auction/1 --json
   atomic-store verify --logic
   atomic-store verify --logic --after auction/4711
+  atomic-store verify --logic auction/1 --after-event 500000
 
 What cannot be asked again is counted apart: events under accept-all and originator, events that were
-restored from another store, and $system. A run that was interrupted says after which scope to go on.
+restored from another store, and $system. A run that was interrupted says after which scope to go on, or
+after which event if it was of one scope.
 
 Exit code 65 if anything is damaged or cannot be shown.")]
 pub(crate) struct Verify {
@@ -40,6 +42,15 @@ pub(crate) struct Verify {
     /// Go on with --logic after this scope, in the order of names; chains are not checked again
     #[arg(long, value_name = "SCOPE", requires = "logic", conflicts_with = "scope")]
     after: Option<String>,
+    /// Go on with --logic of one scope after this event: those before it are folded and not judged again
+    #[arg(long, value_name = "N", requires = "logic", requires = "scope")]
+    after_event: Option<u64>,
+}
+
+/// Where to go on with judging.
+enum From {
+    After(String),
+    Event(ScopeName, Seq),
 }
 
 /// Runs the command.
@@ -50,13 +61,17 @@ pub(crate) async fn run(global: &Global, args: Verify, out: &mut Out) -> Result<
     {
         return Err(Failure::not_found(format!("there is no scope {scope}; nothing was verified")));
     }
-    if args.after.is_none() {
+    if args.after.is_none() && args.after_event.is_none() {
         let checked = check(&connection, args.scope.clone(), out).await;
         if checked.is_err() || !args.logic {
             return checked.and(connection.close().await);
         }
     }
-    let shown = logic(&connection, args.scope, &args.after.unwrap_or_default(), out).await;
+    let from = match (&args.scope, args.after_event) {
+        (Some(scope), Some(event)) => From::Event(scope.clone(), Seq(event)),
+        _ => From::After(args.after.unwrap_or_default()),
+    };
+    let shown = logic(&connection, args.scope, from, out).await;
     shown.and(connection.close().await)
 }
 
@@ -70,7 +85,7 @@ async fn check(
     let verified = connection.client.verify(scope, |scopes, of, events| {
         bar.set_length(of);
         bar.set_position(scopes);
-        bar.set_message(format!("{} events", text::count(events)));
+        bar.set_message(text::counted(events, "event"));
     });
     let report = verified.await;
     bar.finish_and_clear();
@@ -81,13 +96,26 @@ async fn check(
 async fn logic(
     connection: &Connection,
     scope: Option<ScopeName>,
-    after: &str,
+    from: From,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let work = Work::new("judge again", after);
     let start = Instant::now();
-    let verified = connection.client.verify_logic(scope, after, |told| work.told(&told));
-    let report = work.run("atomic-store verify --logic", verified).await?;
+    let command = match &scope {
+        Some(scope) => format!("atomic-store verify --logic '{scope}'"),
+        None => "atomic-store verify --logic".to_owned(),
+    };
+    let report = match from {
+        From::After(after) => {
+            let work = Work::new("judge again", &after);
+            let verified = connection.client.verify_logic(scope, &after, |told| work.told(&told));
+            work.run(&command, verified).await?
+        }
+        From::Event(scope, after) => {
+            let work = Work::new("judge again", "");
+            let verified = connection.client.resume_logic(scope, after, |told| work.told(&told));
+            work.run(&command, verified).await?
+        }
+    };
     let seconds = start.elapsed().as_secs_f64();
     if out.json() {
         out.document(&json!({
@@ -101,8 +129,9 @@ async fn logic(
         failed => Err(Failure::new(
             exit::DAMAGED,
             format!(
-                "{} events of {failed} scopes could not be shown to follow from their rule",
-                text::count(report.not_shown)
+                "{} of {} could not be shown to follow from their rule",
+                text::counted(report.not_shown, "event"),
+                text::counted(failed, "scope"),
             ),
         )),
     }
@@ -118,15 +147,16 @@ fn show_logic(report: &LogicReport, seconds: f64, out: &mut Out) -> Result<(), F
         (report.elsewhere, "restored, with their configuration elsewhere"),
         (report.system, "of $system"),
         (report.not_shown, "not shown"),
+        (report.folded, "folded, judged by an earlier run"),
     ] {
         if count > 0 {
             parts.push(format!("{} {what}", text::count(count)));
         }
     }
     out.line(&format!(
-        "{word}: {} events in {} scopes, {seconds:.2} s: {}",
-        text::count(report.events),
-        text::count(report.scopes),
+        "{word}: {} in {}, {seconds:.2} s: {}",
+        text::counted(report.events, "event"),
+        text::counted(report.scopes, "scope"),
         if parts.is_empty() { "nothing to show".to_owned() } else { parts.join(", ") },
     ))?;
     if report.unshown.is_empty() {
@@ -145,10 +175,10 @@ fn show(report: &VerifyReport, seconds: f64, out: &mut Out) -> Result<(), Failur
     } else {
         let word = if report.damage.is_empty() { "intact" } else { "DAMAGED" };
         out.line(&format!(
-            "{word}: {} events in {} scopes, {} bytes, {seconds:.2} s",
-            text::count(report.events),
-            text::count(report.scopes),
-            text::count(report.bytes),
+            "{word}: {} in {}, {}, {seconds:.2} s",
+            text::counted(report.events, "event"),
+            text::counted(report.scopes, "scope"),
+            text::counted(report.bytes, "byte"),
         ))?;
         report.damage.iter().try_for_each(|damage| out.line(&format!("  {damage}")))?;
     }

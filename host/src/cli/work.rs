@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::{exit, output, text};
 use atomic_store_client::ClientError;
-use atomic_store_core::ProofProgress;
+use atomic_store_core::{ProofProgress, Seq};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,23 +20,27 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
 /// Work on scopes in the order of their names.
 pub(crate) struct Work {
     bar: ProgressBar,
-    /// All scopes up to this name are done.
-    through: Mutex<String>,
+    /// The last that was told.
+    told: Mutex<ProofProgress>,
 }
 
 impl Work {
     /// Work that begins after a scope.
     pub(crate) fn new(what: &str, after: &str) -> Work {
-        Work { bar: bar(what), through: Mutex::new(after.to_owned()) }
+        let told = ProofProgress { through: after.to_owned(), ..ProofProgress::default() };
+        Work { bar: bar(what), told: Mutex::new(told) }
     }
 
     /// Takes a report of progress.
     pub(crate) fn told(&self, told: &ProofProgress) {
         self.bar.set_length(told.of_scopes);
         self.bar.set_position(told.scopes);
-        self.bar.set_message(format!("{} events", text::count(told.events)));
-        if !told.through.is_empty() {
-            self.through.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told.through);
+        self.bar.set_message(text::counted(told.events, "event"));
+        let mut last = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let through = std::mem::take(&mut last.through);
+        last.clone_from(told);
+        if told.through.is_empty() {
+            last.through = through;
         }
     }
 
@@ -61,10 +65,19 @@ impl Work {
             _ = tokio::signal::ctrl_c() => (exit::TRY_AGAIN, "interrupted".to_owned()),
         };
         self.bar.finish_and_clear();
-        let through = self.through.lock().unwrap_or_else(PoisonError::into_inner);
-        if through.is_empty() {
-            return Err(Failure::new(code, why));
+        let last = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = why;
+        if last.found > 0 {
+            let scopes = text::counted(last.found, "scope");
+            said += &format!(
+                "\nFound so far: {scopes} with something that does not fit. To see what, begin anew."
+            );
         }
-        Err(Failure::new(code, format!("{why}\nTo go on: {command} --after '{through}'")))
+        if last.at > Seq::ZERO {
+            said += &format!("\nTo go on: {command} --after-event {}", last.at);
+        } else if !last.through.is_empty() {
+            said += &format!("\nTo go on: {command} --after '{}'", last.through);
+        }
+        Err(Failure::new(code, said))
     }
 }

@@ -15,7 +15,7 @@ impl Engine {
     /// One validator and its bindings.
     ///
     /// # Errors
-    /// `NotFound` if nothing or more than one thing is meant.
+    /// `NotFound` if nothing is meant, `Invalid` if more than one thing is.
     pub fn validator(
         &self,
         which: &ValidatorRef,

@@ -87,7 +87,7 @@ impl Engine {
     /// What a validator was given when it was loaded.
     ///
     /// # Errors
-    /// `NotFound` if nothing or more than one thing is meant.
+    /// `NotFound` if nothing is meant, `Invalid` if more than one thing is.
     pub fn admission(&self, which: &ValidatorRef) -> Result<Admitted, RequestError> {
         let info = self.shared.registry.find(which)?;
         Ok(self.admitted_before(info))

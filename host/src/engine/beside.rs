@@ -8,7 +8,7 @@ use super::system::SystemLog;
 use crate::validator::Loader;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Starts them. Nobody waits for their end: they hold nothing that must be put in order.
 pub(super) fn start(engine: &Engine, stack_bytes: usize) -> std::io::Result<()> {
@@ -28,6 +28,18 @@ impl Engine {
     /// or not yet. Only with [`super::Drive::Manual`].
     pub fn trial_turn(&self) -> bool {
         self.shared.shadow.turn(&self.shared) == Turned::Done
+    }
+
+    /// Lets candidates judge what waits for them, for a while, and keeps what they said in the log.
+    pub(super) fn finish_trials(&self, end: Instant) {
+        let kept = self.shared.shadow.finish(&self.shared, end);
+        self.pump();
+        for outcome in kept {
+            let left = end.saturating_duration_since(Instant::now());
+            if let Ok(Err(why)) = outcome.recv_timeout(left) {
+                tracing::warn!(why, "what a candidate said was not kept");
+            }
+        }
     }
 }
 

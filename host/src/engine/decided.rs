@@ -3,6 +3,7 @@
 use super::item::Plan;
 use super::scope_loop::Loaded;
 use super::shared::Shared;
+use super::trials::Tap;
 use crate::log::{Decision, IndexRow, ScopeRow, topics};
 use crate::validator::{Acceptance, Admission, Verdict};
 use atomic_store_core::record::{Body, Record, RecordView};
@@ -64,8 +65,11 @@ impl Loaded {
             return Err(bad_output("there is no instance"));
         };
         let mut folded = fold == Fold::Later;
+        // What one call takes for both is not what the verdict takes.
+        let measures = ruling.tap.as_ref().is_some_and(Tap::measures);
+        self.fuel = None;
         let admission = match append.proposals.as_slice() {
-            [only] if !folded && !append.dry_run && ruling.tap.is_none() => {
+            [only] if !folded && !append.dry_run && !measures => {
                 instance.admit(only, self.head.next(), host_ms)?
             }
             _ => None,
@@ -76,11 +80,14 @@ impl Loaded {
                 Verdict::Accepted(vec![Acceptance::default()])
             }
             Some(Admission::Judged(verdict)) => verdict,
-            None => instance.validate(&append.proposals, host_ms)?,
+            None => {
+                let verdict = instance.validate(&append.proposals, host_ms)?;
+                if measures {
+                    self.fuel = instance.fuel();
+                }
+                verdict
+            }
         };
-        if ruling.tap.is_some() {
-            self.fuel = instance.fuel().unwrap_or(0);
-        }
         let acceptances = match verdict {
             Verdict::Refused(refusal) => return Ok(nothing(Outcome::Rejected(refusal), host_ms)),
             Verdict::Accepted(acceptances) => acceptances,

@@ -124,6 +124,7 @@ impl Engine {
             shared: Arc::clone(&shared),
         });
         let engine = Engine { shared, loader, system, runtime };
+        engine.shared.shadow.resume(&engine.shared, engine.system.row())?;
         if threads {
             let stack = HOST_STACK_BYTES + engine.shared.limits.stack_bytes_max;
             beside::start(&engine, stack).map_err(no_thread)?;
@@ -320,6 +321,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> StoreStatus {
         let shared = &self.shared;
+        let (options, options_since) = self.recorded_options();
         StoreStatus {
             store: shared.log.store_id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -329,6 +331,8 @@ impl Engine {
             live: shared.live.count() as u64,
             in_flight: shared.in_flight.count() as u64,
             read_only: shared.read_only(),
+            options,
+            options_since,
         }
     }
 
@@ -365,7 +369,7 @@ impl Engine {
     }
 
     /// Commits by hand if nobody else does.
-    fn pump(&self) {
+    pub(super) fn pump(&self) {
         if self.runtime.pool.is_none() {
             self.commit_turn();
         }
@@ -389,6 +393,7 @@ impl Engine {
         self.shared.questions.close(&self.shared);
         let decided = wait_until(end, || self.shared.in_flight.count() == 0);
         let idle = self.retire_all(end) && decided;
+        self.finish_trials(end);
         self.runtime.stop();
         let stopped = wait_until(end, || self.runtime.has_stopped());
         let closed = stopped && self.shared.failure().is_none() && self.shared.log.close().is_ok();

@@ -10,6 +10,7 @@ use super::item::{Item, Plan, undecided};
 use super::mailbox::{Cell, Letter};
 use super::reply::ReplyTo;
 use super::scope_loop::{ScopeLoop, Step};
+use super::shadow::Fate;
 use super::shared::Shared;
 use crate::log::{Decision, JointDecision, JointPart, JointRefusal, ScopeRow, Unit};
 use atomic_store_core::{
@@ -166,10 +167,13 @@ impl Joint {
             Err(outcome) => return Considered::Undecided(0, outcome),
         }
         let mut accepted = Vec::with_capacity(bodies.len());
-        for (at, body) in bodies.iter_mut().enumerate() {
-            match body.consider(shared, &self.appends[at], Fold::Later) {
+        for at in 0..bodies.len() {
+            match bodies[at].consider(shared, &self.appends[at], Fold::Later) {
                 Ok(Step::Decided(decided)) if decided.accepts() => accepted.push(decided),
-                Ok(Step::Decided(decided)) => return Considered::Refused(at, Box::new(decided)),
+                Ok(Step::Decided(decided)) => {
+                    self.offer(shared, bodies, &accepted, Fate::RefusedByOthers);
+                    return Considered::Refused(at, Box::new(decided));
+                }
                 Ok(Step::Ask(_)) => return Considered::Undecided(at, not_originator()),
                 Err(outcome) => return Considered::Undecided(at, outcome),
             }
@@ -177,14 +181,25 @@ impl Joint {
         for at in 0..bodies.len() {
             let end = match bodies[at].fold_later(shared, &accepted[at]) {
                 Ok(None) => continue,
-                Ok(Some(refused)) => Considered::Refused(at, Box::new(refused)),
+                Ok(Some(refused)) => {
+                    self.offer(shared, bodies, &accepted, Fate::RefusedByOthers);
+                    Considered::Refused(at, Box::new(refused))
+                }
                 Err(outcome) => Considered::Undecided(at, outcome),
             };
             // These have folded what is not stored.
             bodies[..=at].iter_mut().for_each(|body| body.drop_instance());
             return end;
         }
+        self.offer(shared, bodies, &accepted, Fate::Decided);
         Considered::Accepted(accepted)
+    }
+
+    /// Leaves what the first scopes decided for the candidates of their bindings.
+    fn offer(&self, shared: &Shared, bodies: &Bodies<'_>, decided: &[Decided], fate: Fate) {
+        for ((body, append), decided) in bodies.iter().zip(&self.appends).zip(decided) {
+            body.offer(shared, append, decided, fate);
+        }
     }
 
     /// Puts what was decided on the way to the committer, as one.

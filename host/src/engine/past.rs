@@ -239,7 +239,7 @@ impl Fork {
             ruling: None,
             instance: None,
             unsaved: 0,
-            fuel: 0,
+            fuel: None,
         };
         Fork { row, loaded }
     }

@@ -1,6 +1,7 @@
 //! Which validators are loaded, and which scopes they judge. A fold of `$system`, kept in memory.
 
 use super::built_in::{AcceptAll, Originator};
+use super::options::Recorded;
 use super::system::{ConfigText, LoadedRule, SystemEvent};
 use super::trials::{Tap, Trials};
 use crate::log::{EventLog, Floor};
@@ -40,6 +41,8 @@ struct State {
     floors: BTreeMap<ScopeName, Floor>,
     /// Scopes deleted or restored so far.
     changes: u64,
+    /// What the store was opened with.
+    options: Recorded,
 }
 
 /// A loaded validator. It is compiled on first use: a start need not wait for rules that nobody
@@ -126,6 +129,7 @@ impl Registry {
                 state.trials.start(Trial { candidate, share: None });
             }
             SystemEvent::TrialEnded { pattern } => state.trials.end(pattern),
+            SystemEvent::OptionsChanged { now } => return state.options.change(seq, now),
             other => {
                 state.fold_scope(other);
                 self.sealed.store(state.sealed.len(), Ordering::Release);
@@ -147,6 +151,11 @@ impl Registry {
     /// Where `$system` says that the events of a scope begin.
     pub(crate) fn floor(&self, scope: &ScopeName) -> Floor {
         self.read().floors.get(scope).copied().unwrap_or_else(|| Floor::none(scope))
+    }
+
+    /// The options that were recorded last.
+    pub(super) fn options(&self) -> Recorded {
+        self.read().options.clone()
     }
 
     /// How many scopes were deleted or restored so far.
@@ -337,6 +346,9 @@ impl Registry {
     }
 
     /// The validator that a person means.
+    ///
+    /// # Errors
+    /// `NotFound` if it is none, `Invalid` if it is more than one.
     pub(crate) fn find(&self, which: &ValidatorRef) -> Result<RuleInfo, RequestError> {
         let state = self.read();
         let mut found: Vec<_> = match which {
@@ -350,19 +362,47 @@ impl Registry {
                 named.filter(|e| version_of(&e.info).is_some_and(|v| wanted.matches(&v))).collect()
             }
         };
-        found.sort_by_key(|entry| (version_of(&entry.info), entry.seq));
-        let exact = matches!(which, ValidatorRef::Named { .. }) || found.len() < 2;
-        match found.last() {
-            Some(entry) if exact => Ok(entry.info.clone()),
-            Some(_) => Err(RequestError::NotFound(format!(
-                "{which} fits {} validators; give more digits",
-                found.len()
-            ))),
-            None => Err(RequestError::NotFound(format!(
+        if let ValidatorRef::Named { version, .. } = which {
+            newest(&mut found, version.as_deref());
+        }
+        found.sort_by_key(|entry| entry.seq);
+        match found.as_slice() {
+            [entry] => Ok(entry.info.clone()),
+            [] => Err(RequestError::NotFound(format!(
                 "no validator {which} is loaded; see: atomic-store validator list"
             ))),
+            several => Err(several_fit(which, several)),
         }
     }
+}
+
+/// Keeps those of the newest version, which are several if components call themselves the same. Build
+/// metadata, as in `1.2.0+local`, makes none newer; who gives it means it.
+fn newest(found: &mut Vec<&Arc<Entry>>, version: Option<&str>) {
+    if found.iter().any(|entry| Some(entry.info.description.version.as_str()) == version) {
+        found.retain(|entry| Some(entry.info.description.version.as_str()) == version);
+    }
+    let versions: Vec<_> = found.iter().filter_map(|entry| version_of(&entry.info)).collect();
+    let Some(newest) = versions.iter().max_by(|a, b| a.cmp_precedence(b)) else { return };
+    let is_newest = |version: Version| version.cmp_precedence(newest).is_eq();
+    found.retain(|entry| version_of(&entry.info).is_some_and(is_newest));
+}
+
+/// To take one of them would be to bind, promote or prove what nobody named.
+fn several_fit(which: &ValidatorRef, several: &[&Arc<Entry>]) -> RequestError {
+    let each: Vec<_> = several
+        .iter()
+        .map(|entry| {
+            let RuleInfo { digest, description, .. } = &entry.info;
+            let digest = match which {
+                ValidatorRef::Named { .. } => digest.short(),
+                ValidatorRef::Digest(_) => digest.to_string(),
+            };
+            format!("{digest} ({}@{})", description.name, description.version)
+        })
+        .collect();
+    let why = format!("{which} fits {}; say which by the digest", each.join(" and "));
+    RequestError::Invalid { field: "validator".to_owned(), why }
 }
 
 impl State {

@@ -212,7 +212,7 @@ fn not_empty(row: &ScopeRow) -> RequestError {
     let (name, head) = (&row.name, row.head);
     let had = if row.events() == 0 { "had" } else { "has" };
     let why = format!(
-        "scope {name} {had} events up to {head} here; only a scope that was never written can be restored"
+        "scope {name} {had} events here, up to number {head}; only a scope that was never written can be restored"
     );
     RequestError::Invalid { field: "scope".to_owned(), why }
 }

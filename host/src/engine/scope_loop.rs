@@ -13,6 +13,7 @@ use super::pending::Pending;
 use super::registry::Ruling;
 use super::rejected;
 use super::reply::State;
+use super::shadow::Fate;
 use super::shared::Shared;
 use crate::log::{Decision, ScopeRow, Snapshot, Unit};
 use crate::validator::Validator;
@@ -50,7 +51,7 @@ pub(crate) struct Loaded {
     /// Events applied since the last snapshot.
     pub(crate) unsaved: u64,
     /// Fuel of the last validation, if a candidate is to be held against it.
-    pub(crate) fuel: u64,
+    pub(crate) fuel: Option<u64>,
 }
 
 /// How an append goes on.
@@ -233,8 +234,10 @@ impl ScopeLoop {
             return Ok(Step::Ask(asking));
         }
         let decided = loaded.judge(shared, &self.row, append, host_ms, fold);
-        if let (Ok(decided), Fold::Now) = (&decided, fold) {
-            shared.shadow.offer(loaded, &self.row, append, host_ms, decided);
+        // What it accepts for a joint append waits for what the others say.
+        if fold == Fold::Now || !decided.as_ref().is_ok_and(Decided::accepts) {
+            let (row, found) = (&self.row, decided.as_ref().ok());
+            shared.shadow.offer(loaded, row, append, found, Fate::Decided);
         }
         decided.or_else(|fault| loaded.faulted(shared, fault, host_ms)).map(Step::Decided)
     }
@@ -250,6 +253,13 @@ impl ScopeLoop {
         match loaded.fold_records(&decided.records) {
             Ok(()) => Ok(None),
             Err(fault) => loaded.faulted(shared, fault, decided.host_ms).map(Some),
+        }
+    }
+
+    /// Leaves a part of a joint append for the candidate of the scope's binding.
+    pub(crate) fn offer(&self, shared: &Shared, append: &Append, decided: &Decided, fate: Fate) {
+        if let Some(loaded) = &self.loaded {
+            shared.shadow.offer(loaded, &self.row, append, Some(decided), fate);
         }
     }
 
@@ -305,7 +315,7 @@ impl ScopeLoop {
             ruling: None,
             instance: None,
             unsaved: 0,
-            fuel: 0,
+            fuel: None,
         });
         Ok(())
     }

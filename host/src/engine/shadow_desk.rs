@@ -8,8 +8,8 @@ use super::shared::Shared;
 use crate::log::ScopeRow;
 use crate::validator::{Acceptance, Verdict};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::record::{BodyIn, KeyIn};
-use atomic_store_core::{Binding, Fault, Key, Proposal, ScopeName, Seq};
+use atomic_store_core::record::{BodyIn, KeyIn, RecordView};
+use atomic_store_core::{Binding, Fault, Key, Proposal, ScopeName, Seq, counted};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
@@ -61,12 +61,14 @@ impl Desk {
         self.forks.retain(|(trial, _), _| running(*trial));
     }
 
-    /// Lets the candidate judge an append, and holds that against what was decided.
+    /// Lets the candidate judge an append, and holds that against what was decided. A new instance
+    /// folds at most so many events.
     pub(super) fn compare(
         &mut self,
         shared: &Arc<Shared>,
         candidate: Binding,
         job: &Job,
+        most: u64,
     ) -> Compared {
         let row = match shared.log.scope(&job.row.name) {
             Ok(Some(row)) => row,
@@ -75,7 +77,7 @@ impl Desk {
         };
         let stored = match job.live {
             Live::Accepted(events) => events,
-            Live::Refused(_) => 0,
+            Live::Unstored(_) | Live::Refused(_) => 0,
         };
         if row.head < job.after.plus(stored) {
             return Compared::Early;
@@ -84,7 +86,7 @@ impl Desk {
             return Compared::GivenUp;
         }
         let key = (job.trial, job.row.name.clone());
-        let mut kept = match self.take(shared, candidate, job, Arc::new(row), &key) {
+        let mut kept = match self.take(shared, candidate, job, (Arc::new(row), most), &key) {
             Ok(kept) => kept,
             Err(why) => return why,
         };
@@ -106,7 +108,7 @@ impl Desk {
         shared: &Arc<Shared>,
         candidate: Binding,
         job: &Job,
-        row: Arc<ScopeRow>,
+        (row, most): (Arc<ScopeRow>, u64),
         key: &(Seq, ScopeName),
     ) -> Result<Kept, Compared> {
         let used_ms = shared.clock.now_ms();
@@ -130,6 +132,10 @@ impl Desk {
                 place.insert(ruling).again()
             }
         };
+        let folds = job.after.0.saturating_sub(row.floor.seq.0);
+        if folds > most {
+            return Err(Compared::GivenUp);
+        }
         match Fork::under(shared, row, job.after, ruling) {
             Ok(fork) => Ok(Kept { used_ms, fork: Ok(fork) }),
             Err(RequestError::Overloaded(_) | RequestError::Damaged(_)) => Err(Compared::GivenUp),
@@ -165,9 +171,21 @@ fn judge(shared: &Arc<Shared>, fork: &mut Fork, job: &Job) -> Compared {
         (Ok(Verdict::Accepted(acceptances)), Live::Accepted(events)) => {
             stored(shared, fork, job, &acceptances, *events, fuel)
         }
+        (Ok(Verdict::Accepted(acceptances)), Live::Unstored(records)) => {
+            let wanted = accepted(&job.proposals, &acceptances);
+            let found =
+                records.iter().filter_map(|record| RecordView::parse(record.as_bytes()).ok());
+            let found: Vec<_> = found.collect();
+            let bodies = found.iter().filter_map(|view| view.decode().ok());
+            let mut pairs = bodies.zip(&wanted);
+            let same = wanted.len() == records.len()
+                && acceptances.len() == job.proposals.len()
+                && pairs.all(|(body, (proposal, _))| is_same(&body, proposal));
+            if same { Compared::Same { fuel } } else { not_the_same(wanted.len(), fuel) }
+        }
         (Ok(Verdict::Accepted(acceptances)), Live::Refused(_)) => {
             let events = accepted(&job.proposals, &acceptances).len();
-            let said = format!("accepted: {events} events");
+            let said = format!("accepted: {}", counted(events as u64, "event"));
             Compared::Differs { accepts: true, fuel, said }
         }
     }
@@ -194,7 +212,11 @@ fn stored(
     if same {
         return Compared::Same { fuel };
     }
-    let said = format!("accepted: {} events, and not the same", wanted.len());
+    not_the_same(wanted.len(), fuel)
+}
+
+fn not_the_same(events: usize, fuel: u64) -> Compared {
+    let said = format!("accepted: {}, and not the same", counted(events as u64, "event"));
     Compared::Differs { accepts: true, fuel, said }
 }
 

@@ -1,6 +1,7 @@
 //! The store's own log: what was loaded and bound, as events of `$system` in a chain of its own.
 
 use super::item::Item;
+use super::options::Options;
 use super::registry::Registry;
 use super::shared::Shared;
 use crate::log::{Change, EventLog, ReadError, ScopeRow, Unit};
@@ -61,6 +62,8 @@ pub(crate) enum SystemEvent {
     TrialEnded { pattern: ScopePattern },
     /// A snapshot was not what the events say, and was dropped.
     SnapshotDropped { scope: ScopeName, validator: Digest, seq: Seq, why: String },
+    /// The store was opened with other options than before; only these are others.
+    OptionsChanged { now: Options },
 }
 
 /// What made a binding, other than its name.
@@ -138,6 +141,7 @@ impl SystemEvent {
             SystemEvent::TrialStarted { .. } => "trial-started",
             SystemEvent::TrialEnded { .. } => "trial-ended",
             SystemEvent::SnapshotDropped { .. } => "snapshot-dropped",
+            SystemEvent::OptionsChanged { .. } => "options-changed",
         }
     }
 }
@@ -202,6 +206,11 @@ impl SystemLog {
             }
         }
         Ok(SystemLog { end: Mutex::new(end) })
+    }
+
+    /// The scope as it was found when the store was opened.
+    pub(crate) fn row(&self) -> Arc<ScopeRow> {
+        Arc::clone(&self.end.lock().unwrap_or_else(PoisonError::into_inner).row)
     }
 
     /// Makes an event durable, then folds it. `pump` drives the committer while this thread waits,

@@ -4,7 +4,7 @@ use super::system::BoundBy;
 use atomic_store_core::{Binding, ScopeName, ScopePattern, Seq, Trial};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bindings of a pattern that are remembered for the way back.
 const BEFORE_MAX: usize = 16;
@@ -22,15 +22,40 @@ pub(super) struct Trials {
 pub(crate) struct Tap {
     /// The event of `$system` that began the trial.
     pub(crate) trial: Seq,
-    /// How many were left.
-    pub(crate) left: Arc<AtomicU64>,
-    /// How many could not be left.
-    pub(crate) missed: Arc<AtomicU64>,
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// What the loops saw since the store was opened.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Appends that were left for the candidate.
+    pub(crate) left: AtomicU64,
+    /// Appends that could not be left.
+    pub(crate) missed: AtomicU64,
+    /// Appends that were to store nothing; they are not compared.
+    pub(crate) dry_runs: AtomicU64,
+    /// Appends about which the binding's rule gave no verdict to compare with.
+    pub(crate) unjudged: AtomicU64,
+}
+
+/// Appends of which each is judged by a call of its own, so that its fuel is known.
+const MEASURED_FIRST: u64 = 1_000;
+/// Behind these, of how many one is: a call for the verdict and one for the fold cost the loop more than
+/// one for both.
+const MEASURED_OF: u64 = 64;
+
+impl Tap {
+    /// True if the fuel of the next verdict is to be known.
+    pub(crate) fn measures(&self) -> bool {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let seen = count(&self.seen.left) + count(&self.seen.missed);
+        seen < MEASURED_FIRST || seen.is_multiple_of(MEASURED_OF)
+    }
 }
 
 impl Trials {
     pub(super) fn start(&mut self, trial: Trial) {
-        let tap = Tap { trial: trial.candidate.seq, left: Arc::default(), missed: Arc::default() };
+        let tap = Tap { trial: trial.candidate.seq, seen: Arc::default() };
         self.running.insert(trial.candidate.pattern.clone(), (trial, tap));
     }
 

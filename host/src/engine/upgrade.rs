@@ -53,7 +53,7 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` if there is no such binding or validator, `Invalid` if a candidate is on trial
-    /// already or this one cannot be.
+    /// already, or this one cannot be or is what is bound.
     pub fn start_trial(
         &self,
         pattern: ScopePattern,
@@ -71,15 +71,29 @@ impl Engine {
             )));
         };
         // Beside the binding it is compared under the same configuration; in its place it is bound like any.
-        let config = if share.is_none() { config.or(bound.config) } else { config };
+        let config = if share.is_none() { config.or_else(|| bound.config.clone()) } else { config };
         if shared.registry.trial(&pattern).is_some() {
             return Err(invalid(
                 "pattern",
                 "a candidate is on trial there already; see: atomic-store validator shadow report",
             ));
         }
+        if bound.validator == info.digest && bound.config == config {
+            let why = format!(
+                "{} judges {pattern} with this configuration already, so there is nothing to find out; give \
+                 another validator, or another --config",
+                info.digest.short()
+            );
+            return Err(invalid("validator", why));
+        }
         if info.digest == super::originator_digest() {
             return Err(invalid("validator", "the originator asks clients; it cannot be on trial"));
+        }
+        if share.is_none() && bound.validator == super::originator_digest() {
+            let why = format!(
+                "clients judge {pattern}, so there is no verdict of a rule to compare with; try a backtest"
+            );
+            return Err(invalid("pattern", why));
         }
         let candidate = Binding { pattern, validator: info.digest, config, seq: Seq::ZERO };
         if share.is_some() {

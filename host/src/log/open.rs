@@ -17,6 +17,8 @@ pub struct OpenOptions {
     pub accept_loss: bool,
     /// Keep what was proposed in the journal of rejections, not only its hash.
     pub keep_rejected_payloads: bool,
+    /// Whoever opens it means to read. Options that are others than before are then not recorded.
+    pub reads_only: bool,
     /// Bytes of memory for blocks of the tree.
     pub cache_bytes: u64,
 }
@@ -30,6 +32,7 @@ impl OpenOptions {
             limits: Limits::default(),
             accept_loss: false,
             keep_rejected_payloads: false,
+            reads_only: false,
             cache_bytes: 256 * 1024 * 1024,
         }
     }

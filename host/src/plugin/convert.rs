@@ -9,6 +9,7 @@ use crate::validator::{Acceptance, Verdict};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{
     ContentType, Description, Invalid, Key, Limits, Proposal, Reason, Refusal, Seq, ValidatorName,
+    counted,
 };
 
 /// Kinds that a component may describe.
@@ -88,8 +89,8 @@ fn accepted(
     limits: &Limits,
 ) -> Result<Vec<Acceptance>, Invalid> {
     if acceptances.len() != proposals.len() {
-        let (found, wanted) = (acceptances.len(), proposals.len());
-        let why = format!("{found} for {wanted} proposals; there must be one for each");
+        let (found, wanted) = (acceptances.len(), counted(proposals.len() as u64, "proposal"));
+        let why = format!("{found} for {wanted}; there must be one for each");
         return Err(Invalid::new("acceptances", why));
     }
     let accepted: Vec<Acceptance> = acceptances
@@ -150,8 +151,8 @@ pub(super) fn upcast(
     limits: &Limits,
 ) -> Result<Vec<Option<Proposal>>, Invalid> {
     if answer.len() != events.len() {
-        let why =
-            format!("{} for {} events; there must be one for each", answer.len(), events.len());
+        let events = counted(events.len() as u64, "event");
+        let why = format!("{} for {events}; there must be one for each", answer.len());
         return Err(Invalid::new("upcast events", why));
     }
     let each = answer.into_iter().zip(events).map(|(newer, event)| {
@@ -196,7 +197,8 @@ fn check_total(
 
 fn refused(out: RefusalOut, proposals: &[Proposal], limits: &Limits) -> Result<Refusal, Invalid> {
     if out.index as usize >= proposals.len() {
-        let why = format!("{} of {} proposals, counted from 0", out.index, proposals.len());
+        let proposals = counted(proposals.len() as u64, "proposal");
+        let why = format!("{} of {proposals}, counted from 0", out.index);
         return Err(Invalid::new("refusal index", why));
     }
     let reasons: Vec<Reason> = out

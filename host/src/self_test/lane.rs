@@ -38,6 +38,9 @@ pub(super) struct Setting<'a> {
     pub(super) rules: &'a dyn Rules,
     pub(super) scope: ScopeName,
     pub(super) config: Option<&'a [u8]>,
+    /// True if whoever asks for the test asks for this configuration; otherwise it is what happens to be
+    /// bound, or none.
+    pub(super) wanted: bool,
 }
 
 /// An instance with its past.

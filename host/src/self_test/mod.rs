@@ -34,14 +34,15 @@ const STEP_MS: u64 = 1_000;
 pub fn run(rules: &dyn Rules, trial: &Trial, limits: &Limits) -> Vec<Check> {
     let deadline = Instant::now() + Duration::from_millis(limits.self_test_ms_max);
     let mut findings = Findings::default();
+    let wanted = trial.config.is_some();
     for recorded in &trial.recorded {
-        let setting =
-            Setting { rules, scope: recorded.scope.clone(), config: recorded.config.as_deref() };
+        let (scope, config) = (recorded.scope.clone(), recorded.config.as_deref());
+        let setting = Setting { rules, scope, config, wanted };
         let steps = recorded.events.iter().map(Step::recorded);
         Scenario::run(&setting, steps, &mut findings, deadline);
     }
     if let Ok(scope) = ScopeName::new(SCOPE) {
-        let setting = Setting { rules, scope, config: trial.config.as_deref() };
+        let setting = Setting { rules, scope, config: trial.config.as_deref(), wanted };
         let mut generator = generate::Generator::new(&rules.digest(), rules.description());
         let steps = (0..GENERATED as u64).map(|n| {
             let generated = generator.next();

@@ -5,7 +5,7 @@ use super::findings::{
 };
 use super::lane::{Lane, Setting, events, proposal};
 use crate::validator::{Acceptance, Admission, StartError, Verdict};
-use atomic_store_core::{Event, Fault, FaultKind, Proposal};
+use atomic_store_core::{Event, Fault, FaultKind, Proposal, counted};
 use std::time::Instant;
 
 /// Faults after which nothing more is proposed: each costs a new instance.
@@ -71,7 +71,7 @@ impl<'a> Scenario<'a> {
         let start = || Lane::start(setting, None, &[]);
         let (watched, plain) = match (start(), start()) {
             (Ok(watched), Ok(plain)) => (watched, plain),
-            (Err(error), _) | (_, Err(error)) => return not_started(findings, &error),
+            (Err(error), _) | (_, Err(error)) => return not_started(findings, setting, &error),
         };
         findings.pass(START, String::new());
         let mut scenario = Scenario {
@@ -329,7 +329,10 @@ impl<'a> Scenario<'a> {
     fn fuel(&mut self) {
         let head = self.watched.head();
         let Some((input, ms, early)) = self.probe.take().filter(|_| head >= FUEL_TO) else {
-            let why = format!("only {head} events were accepted, {FUEL_TO} are needed to tell");
+            let why = {
+                let head = counted(head as u64, "accepted event");
+                format!("only {head}, {FUEL_TO} are needed to tell")
+            };
             return self.findings.skip(FUEL, why);
         };
         let ms = ms.max(self.last_ms);
@@ -379,8 +382,8 @@ impl<'a> Scenario<'a> {
             Ok(mut lane) => match lane.fold(tail).and_then(|()| lane.snapshot()) {
                 Ok(Some(found)) if found == state => return,
                 Ok(_) => fail(format!(
-                    "the snapshot after {head} events and the {} behind it give another state than \
-                     all {}",
+                    "the snapshot after {} and the {} behind it give another state than all {}",
+                    counted(head as u64, "event"),
                     tail.len(),
                     all.len()
                 )),
@@ -423,13 +426,20 @@ impl<'a> Scenario<'a> {
     }
 }
 
-fn not_started(findings: &mut Findings, error: &StartError) {
+fn not_started(findings: &mut Findings, setting: &Setting<'_>, error: &StartError) {
     match error {
         StartError::Fault(fault) => {
             findings.fail(START, format!("it does not start: {}", said(fault)), None);
         }
-        // It may well want another configuration.
-        StartError::Declined(why) => findings.skip(START, format!("`init` says no: {why}")),
+        StartError::Declined(why) if setting.wanted => {
+            let scope = &setting.scope;
+            let why = format!("for {scope}, `init` says no to the configuration: {why}");
+            findings.fail(START, why, None);
+        }
+        // Nobody said with which configuration it is to start, and it may well want another.
+        StartError::Declined(why) => {
+            findings.skip(START, format!("`init` says no: {why}; give it a configuration"));
+        }
         StartError::NoRoom(why) => findings.skip(START, why.clone()),
     }
 }

@@ -6,7 +6,7 @@ use super::past::{encode, push};
 use super::session::{Session, Streaming};
 use crate::engine::{Against, Candidate};
 use atomic_store_core::protocol::{BundleOf, Reply, RequestError};
-use atomic_store_core::{ProofProgress, ScopeName, ValidatorRef};
+use atomic_store_core::{ProofProgress, ScopeName, Seq, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,15 +19,20 @@ const PART_SLACK: usize = 256;
 /// The least time between two reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Judges appends again and says which of them could be shown.
+/// Judges appends again and says which of them could be shown; of one scope only those behind `judged`.
 pub(super) async fn logic(
     session: Arc<Session>,
     stream: Streaming,
     scope: Option<ScopeName>,
     after: String,
+    judged: Seq,
 ) {
     run(session, stream, move |session, teller| {
-        let report = session.engine().verify_logic(scope.as_ref(), &after, teller);
+        let engine = session.engine();
+        let report = match &scope {
+            None => engine.verify_logic(None, &after, teller),
+            Some(scope) => engine.verify_logic_after(scope, judged, teller),
+        };
         report.map_or_else(|why| Reply::Error(failed(&why)), |found| Reply::Logic(Box::new(found)))
     })
     .await;

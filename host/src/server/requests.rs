@@ -12,7 +12,7 @@ use crate::engine::{Against, Burst, Engine, Selection};
 use atomic_store_core::protocol::{
     Admitted, At, ClientFrame, Replay, Reply, Request, RequestError,
 };
-use atomic_store_core::{LoadOptions, PagePlace, ScopeName, ValidatorRef};
+use atomic_store_core::{LoadOptions, PagePlace, ScopeName, Seq, ValidatorRef};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -168,9 +168,9 @@ impl Requests {
                 self.session.out.reply(call, &reply);
             }
             Request::Verify { scope } => self.verify(call, scope),
-            Request::VerifyLogic { scope, after } => {
-                let Some(stream) = self.stream(call, false) else { return };
-                tokio::spawn(proofs::logic(Arc::clone(&self.session), stream, scope, after));
+            Request::VerifyLogic { scope, after } => self.logic(call, scope, after, Seq::ZERO),
+            Request::ResumeLogic { scope, after } => {
+                self.logic(call, Some(scope), String::new(), after);
             }
             Request::SubscribeRejections { scope, after } => {
                 let Some(stream) = self.stream(call, true) else { return };
@@ -216,6 +216,13 @@ impl Requests {
             }
             other => self.task(call, |engine| answer(engine, other)),
         }
+    }
+
+    /// Judges appends again: of all scopes after `after`, or of one behind `judged`.
+    fn logic(&mut self, call: u64, scope: Option<ScopeName>, after: String, judged: Seq) {
+        let Some(stream) = self.stream(call, false) else { return };
+        let session = Arc::clone(&self.session);
+        tokio::spawn(proofs::logic(session, stream, scope, after, judged));
     }
 
     fn backtest(&mut self, call: u64, candidate: Option<ValidatorRef>, against: Against) {

@@ -18,6 +18,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     };
     vec![
         ("VerifyLogic", Request::VerifyLogic { scope: Some(scope()), after }),
+        ("ResumeLogic", Request::ResumeLogic { scope: scope(), after: Seq(300) }),
         ("OfferValidator", Request::OfferValidator { part: vec![0, 97, 115, 109], last: true }),
         ("Backtest", backtest),
         ("Bundle", Request::Bundle { scope: scope(), of: BundleOf::Rejection(300) }),
@@ -27,7 +28,8 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
 
 pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
     let through = "auction/lot-6".to_owned();
-    let progress = ProofProgress { scopes: 7, of_scopes: 300, events: 1_000, through };
+    let progress =
+        ProofProgress { scopes: 7, of_scopes: 300, events: 1_000, through, found: 2, at: Seq(300) };
     let unshown = Unshown {
         scope: scope(),
         seq: Seq(300),
@@ -47,6 +49,7 @@ pub(crate) fn replies() -> Vec<(&'static str, Reply)> {
         not_shown: 9,
         failed: 1,
         unshown: vec![unshown],
+        folded: 300,
     };
     let said = |verdict: &str| Said { verdict: verdict.into(), why: "too-low".into() };
     let (then, now) = (said("accepted"), said("rejected"));

@@ -24,6 +24,8 @@ fn plain() -> Vec<(&'static str, Reply)> {
         live: 5,
         in_flight: 4,
         read_only: Some("closing".into()),
+        options: vec![("require_signatures".into(), "true".into())],
+        options_since: Seq(300),
     };
     let mut all = vec![
         ("Welcome", Reply::Welcome { store, limits: Box::new(Limits::default()) }),

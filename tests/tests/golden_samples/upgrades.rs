@@ -56,6 +56,9 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         live_fuel: 7_000,
         fuel: 8_000,
         first,
+        dry_runs: 9,
+        unjudged: 10,
+        interrupted: 11,
     };
     let (validator, binding_seq) = (Digest::of(b"validator"), Seq(2));
     let ruled = Ruled { first: Seq(1), last: Seq(300), validator, binding: binding_seq };

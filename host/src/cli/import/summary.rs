@@ -5,7 +5,7 @@ use crate::cli::append::exit_code;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::output::Out;
-use crate::cli::text::count;
+use crate::cli::text::{count, counted};
 use atomic_store_core::{Answer, Outcome, ScopeName};
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -160,9 +160,9 @@ impl Summary {
             n => format!("; {} had been decided by an earlier run", count(n)),
         };
         out.line(&format!(
-            "{} rows, {} scopes: {} accepted, {} rejected; {:.2} s{known}",
-            count(self.rows),
-            count(self.scopes.len() as u64),
+            "{}, {}: {} accepted, {} rejected; {:.2} s{known}",
+            counted(self.rows, "row"),
+            counted(self.scopes.len() as u64, "scope"),
             count(self.accepted),
             count(self.rejected()),
             self.elapsed.as_secs_f64(),

@@ -195,8 +195,8 @@ fn show(
             "verdicts": shown.collect::<Vec<_>>(),
         }));
     }
-    let bytes = text::count(info.bytes);
-    out.line(&format!("{name}@{version} {} ({bytes} bytes)", info.digest.short()))?;
+    let bytes = text::counted(info.bytes, "byte");
+    out.line(&format!("{name}@{version} {} ({bytes})", info.digest.short()))?;
     if admission::failed(admitted) > 0 {
         out.line("its self-test found something:")?;
         admission::table(admitted, true, out)?;
@@ -214,5 +214,5 @@ fn show(
         ]
     });
     out.table(&["append", "proposal", "verdict", "since the last build"], rows.collect())?;
-    out.line(&format!("{changed} of {} verdicts changed", verdicts.len()))
+    out.line(&format!("{changed} of {} changed", text::counted(verdicts.len() as u64, "verdict")))
 }

@@ -4,6 +4,7 @@ use super::language::Language;
 use super::marker::{self, Marker};
 use crate::cli::failure::Failure;
 use crate::cli::output::Out;
+use crate::cli::text;
 use clap::Args;
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -50,8 +51,8 @@ pub(crate) fn run(args: &New, out: &mut Out) -> Result<(), Failure> {
             "next": next,
         }));
     }
-    let count = files.len();
-    out.line(&format!("{} is a validator in {}, {count} files", dir.display(), args.lang.word()))?;
+    let count = text::counted(files.len() as u64, "file");
+    out.line(&format!("{} is a validator in {}, {count}", dir.display(), args.lang.word()))?;
     out.line("next:")?;
     next.iter().try_for_each(|line| out.line(&format!("  {line}")))
 }

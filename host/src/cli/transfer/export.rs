@@ -80,7 +80,7 @@ pub(crate) async fn run(global: &Global, args: Export, out: &mut Out) -> Result<
             let file = args.output.display().to_string();
             return out.document(&json!({ "file": file, "scopes": scopes, "events": events }));
         }
-        note(&format!("{} events of {} scopes", text::count(events), text::count(scopes)));
+        note(&format!("{} of {}", text::counted(events, "event"), text::counted(scopes, "scope")));
         Ok(())
     });
     told.and(connection.close().await)

@@ -4,7 +4,7 @@ use crate::engine::decided::accepted;
 use crate::log::{EventLog, ReadError, ScopeRow};
 use crate::validator::Acceptance;
 use atomic_store_core::record::{BodyIn, RecordError, RecordView};
-use atomic_store_core::{AppendId, Digest, Key, Proposal, Seq};
+use atomic_store_core::{AppendId, Digest, Key, Proposal, Seq, counted};
 
 /// The records of one append. They carry its id, its time and its rule; no two appends that follow
 /// each other in a scope share all of these.
@@ -68,6 +68,11 @@ impl Asked {
         Seq(self.first.0.saturating_sub(1))
     }
 
+    /// Its last event.
+    pub(super) fn last(&self) -> Seq {
+        self.before().plus(self.len())
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.ends.len() as u64
     }
@@ -118,12 +123,14 @@ pub(super) fn difference(
     bodies: &[BodyIn<'_>],
 ) -> Option<String> {
     if proposals.len() != acceptances.len() {
-        let (asked, answered) = (proposals.len(), acceptances.len());
-        return Some(format!("it answers with {answered} acceptances to {asked} proposals"));
+        let asked = counted(proposals.len() as u64, "proposal");
+        let answered = counted(acceptances.len() as u64, "acceptance");
+        return Some(format!("it answers with {answered} to {asked}"));
     }
     let events = accepted(proposals, acceptances);
     if events.len() != bodies.len() {
-        return Some(format!("it stores {} events, not {}", events.len(), bodies.len()));
+        let stores = counted(events.len() as u64, "event");
+        return Some(format!("it stores {stores}, not {}", bodies.len()));
     }
     events.iter().zip(bodies).find_map(|((event, caller_ms), body)| {
         let what = [

@@ -47,7 +47,7 @@ impl Engine {
     /// Rules that are loaded, on trial.
     ///
     /// # Errors
-    /// `NotFound` if nothing or more than one thing is meant, `Invalid` for `originator`.
+    /// `NotFound` if nothing is meant, `Invalid` if more than one thing is, or `originator`.
     pub fn candidate(&self, which: &ValidatorRef) -> Result<Candidate, RequestError> {
         let info = self.shared.registry.find(which)?;
         let rules = self.shared.registry.rules_of(&info.digest);
@@ -92,7 +92,13 @@ impl Engine {
         let refused = refused(shared, &against.scopes).map_err(failed)?;
         let config = against.config.as_deref().map(Arc::from);
         let trial = Trial { shared, ruled: &ruled, candidate, only, config, refused: &refused };
-        let job = |row: &Arc<ScopeRow>, work: &Work| Run::new(&trial, row).scope(work);
+        let job = |row: &Arc<ScopeRow>, work: &Work| {
+            let found = Run::new(&trial, row).scope(work)?;
+            if found.diverged > 0 {
+                work.found();
+            }
+            Ok(found)
+        };
         let mut report = BacktestReport::default();
         let mut done = |found| report.add(found);
         let (mut last, mut ended) = (ProofProgress::default(), false);

@@ -34,17 +34,41 @@ impl Engine {
         after: &str,
         progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
     ) -> Result<LogicReport, ReadError> {
+        match scope {
+            None => self.logic(Which::All(after.to_owned()), Seq::ZERO, progress),
+            Some(scope) => self.verify_logic_after(scope, Seq::ZERO, progress),
+        }
+    }
+
+    /// The same for one scope, of which events up to `after` were judged before and are only folded: the
+    /// state behind them comes of them and of nothing else.
+    ///
+    /// # Errors
+    /// As [`Engine::verify_logic`].
+    pub fn verify_logic_after(
+        &self,
+        scope: &ScopeName,
+        after: Seq,
+        progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
+    ) -> Result<LogicReport, ReadError> {
+        match self.shared.log.scope(scope)? {
+            Some(row) => self.logic(Which::These(vec![row]), after, progress),
+            None => Ok(LogicReport::default()),
+        }
+    }
+
+    fn logic(
+        &self,
+        which: Which,
+        judged: Seq,
+        progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
+    ) -> Result<LogicReport, ReadError> {
         let shared = &*self.shared;
         let mut report = LogicReport::default();
-        let which = match scope {
-            None => Which::All(after.to_owned()),
-            Some(scope) => match shared.log.scope(scope)? {
-                Some(row) => Which::These(vec![row]),
-                None => return Ok(report),
-            },
-        };
         let ruled = Ruled::read(shared)?;
-        let job = |row: &Arc<ScopeRow>, work: &Work| Run::new(shared, &ruled, row).scope(work);
+        let job = |row: &Arc<ScopeRow>, work: &Work| {
+            Run::new((shared, &ruled), row, (judged, work)).scope()
+        };
         for_scopes(shared, which, &job, &mut |found| report.add(found), progress)?;
         Ok(report)
     }
@@ -61,6 +85,9 @@ struct Run<'a> {
     shared: &'a Shared,
     ruled: &'a Ruled,
     row: &'a Arc<ScopeRow>,
+    work: &'a Work,
+    /// Events up to this one were judged before.
+    judged: Seq,
     instances: Instances<'a>,
     current: Option<Current>,
     report: LogicReport,
@@ -69,11 +96,17 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Shared, ruled: &'a Ruled, row: &'a Arc<ScopeRow>) -> Self {
+    fn new(
+        (shared, ruled): (&'a Shared, &'a Ruled),
+        row: &'a Arc<ScopeRow>,
+        (judged, work): (Seq, &'a Work),
+    ) -> Self {
         Run {
             shared,
             ruled,
             row,
+            work,
+            judged,
             instances: Instances::new(shared, row),
             current: None,
             report: LogicReport { scopes: 1, ..LogicReport::default() },
@@ -81,8 +114,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn scope(mut self, work: &Work) -> Result<LogicReport, ReadError> {
-        let (shared, row) = (self.shared, self.row);
+    fn scope(mut self) -> Result<LogicReport, ReadError> {
+        let (shared, row, work) = (self.shared, self.row, self.work);
         let mut walk = row.walk_after(Seq::ZERO);
         let (stopped, read) = for_appends(shared, row, &mut walk, work, &mut self);
         match read {
@@ -179,6 +212,7 @@ impl<'a> Run<'a> {
         if self.report.failed == 0 {
             let scope = self.row.name.clone();
             self.report.failed = 1;
+            self.work.found();
             self.report.unshown.push(Unshown { scope, seq, validator, what, why });
         }
     }
@@ -192,6 +226,8 @@ impl Through for Run<'_> {
         self.report.events += events;
         let count = if self.report.failed > 0 {
             &mut self.report.not_shown
+        } else if asked.last() <= self.judged {
+            &mut self.report.folded
         } else if self.row.name.as_str() == SYSTEM_SCOPE {
             &mut self.report.system
         } else if mark.validator == accept_all_digest() {
@@ -211,6 +247,7 @@ impl Through for Run<'_> {
             }
         };
         *count += events;
+        self.work.is_at(asked.last());
         match self.failure {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),

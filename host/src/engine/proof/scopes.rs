@@ -2,7 +2,7 @@
 
 use crate::engine::shared::Shared;
 use crate::log::{ReadError, ScopeRow};
-use atomic_store_core::{ProofProgress, ScopeName, ScopePattern};
+use atomic_store_core::{ProofProgress, ScopeName, ScopePattern, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,9 +38,29 @@ pub(super) struct Work {
     events: AtomicU64,
     /// Scopes done with all before them.
     done: AtomicU64,
+    /// Scopes in which something was found.
+    found: AtomicU64,
+    /// The last event that is done, if there is one scope.
+    at: AtomicU64,
 }
 
 impl Work {
+    fn new() -> Work {
+        let count = || AtomicU64::new(0);
+        let (events, done, found, at) = (count(), count(), count(), count());
+        Work { stop: AtomicBool::new(false), events, done, found, at }
+    }
+
+    /// Something was found in a scope: whoever ends the work early is told, too.
+    pub(super) fn found(&self) {
+        self.found.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All events of a scope up to this one are done.
+    pub(super) fn is_at(&self, seq: Seq) {
+        self.at.store(seq.0, Ordering::Relaxed);
+    }
+
     /// Counts events; breaks if the whole work is to end.
     pub(super) fn did(&self, events: u64) -> ControlFlow<()> {
         self.events.fetch_add(events, Ordering::Relaxed);
@@ -63,8 +83,8 @@ pub(super) fn for_scopes<T: Send>(
     done: &mut dyn FnMut(T),
     progress: &mut dyn FnMut(&ProofProgress) -> ControlFlow<()>,
 ) -> Result<(), ReadError> {
-    let work =
-        Work { stop: AtomicBool::new(false), events: AtomicU64::new(0), done: AtomicU64::new(0) };
+    let work = Work::new();
+    let one = matches!(&which, Which::These(rows) if rows.len() == 1);
     let of_scopes = match &which {
         Which::These(rows) => rows.len() as u64,
         _ => shared.log.scope_count(),
@@ -105,6 +125,8 @@ pub(super) fn for_scopes<T: Send>(
             }
             work.done.store(order.told.scopes, Ordering::Relaxed);
             order.told.events = work.events.load(Ordering::Relaxed);
+            order.told.found = work.found.load(Ordering::Relaxed);
+            order.told.at = Seq(if one { work.at.load(Ordering::Relaxed) } else { 0 });
             if progress(&order.told).is_break() {
                 work.stop.store(true, Ordering::Relaxed);
             }
