@@ -283,7 +283,7 @@ fn rules_that_judge_and_fold_in_one_are_held_against_themselves() {
     fn complaint_about<const HOW: u8>(payload: u64) -> String {
         let mut harness = Harness::<AtOnce<HOW>>::new();
         let judged = catch_unwind(AssertUnwindSafe(|| harness.propose("add", payload)));
-        let panic = judged.err().expect("the harness has noticed nothing");
+        let Err(panic) = judged else { panic!("the harness has noticed nothing") };
         panic.downcast_ref::<String>().expect("a formatted message").clone()
     }
     // It folds what it accepts with a reason, what it refuses, or accepts what it would refuse.
