@@ -33,11 +33,7 @@ fn a_change_of_options_is_recorded_once_and_shown() {
     let wanted = json!({ "require_signatures": true, "trusted_keys": [KEY], "keep_rejected_payloads": true });
     for _ in 0..2 {
         place.serve_with(&strict);
-        assert_eq!(
-            changes(&place),
-            std::slice::from_ref(&wanted),
-            "the second start changes nothing"
-        );
+        assert_eq!(changes(&place), std::slice::from_ref(&wanted), "a second start is no change");
         assert_eq!(options(&place)["require_signatures"], "true");
         let said = place.ok(&["status"]);
         assert!(

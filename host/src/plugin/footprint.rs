@@ -28,12 +28,13 @@ mod tests {
 
     #[test]
     fn data_of_all_modules_counts_and_empty_memory_does_not() {
-        let module = r#"(module (memory 17) (data (i32.const 8) "abcd") (data "ef"))"#;
-        let component = format!("(component (core {} (core {})", &module[1..], &module[1..]);
+        let fields = r#"(memory 17) (data (i32.const 8) "abcd") (data "ef")"#;
+        let module = format!("(module {fields})");
+        let component = format!("(component (core module {fields}) (core module {fields}))");
         let bytes = |text: &str| started_bytes(&wat::parse_str(text).unwrap());
         assert_eq!(bytes("(module (memory 1000))"), STARTED_BYTES);
-        assert_eq!(bytes(module), STARTED_BYTES + 6);
-        assert_eq!(bytes(&format!("{component})")), STARTED_BYTES + 12);
+        assert_eq!(bytes(&module), STARTED_BYTES + 6);
+        assert_eq!(bytes(&component), STARTED_BYTES + 12);
     }
 
     #[test]
