@@ -1,7 +1,10 @@
 //! Words of the native protocol for reads: whether touched events come again, at which moment, what
 //! travels, and why it ended.
 
+use crate::codec::{self, CodecError};
+use crate::protocol::{Reply, ServerFrame};
 use crate::{Position, ScopeName, Seq};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Whether a read after some event also brings what effects touch (coherence C16, C17).
@@ -38,8 +41,38 @@ pub struct Entry {
     /// True if it comes before the range that was asked for, because an effect touches it.
     pub replayed: bool,
     /// The record as stored; see [`crate::record`].
-    #[serde(with = "serde_bytes")]
-    pub record: Vec<u8>,
+    pub record: Bytes,
+}
+
+/// An entry within the bytes of its frame; it has the bytes of an [`Entry`].
+#[derive(Deserialize)]
+struct EntryIn<'a> {
+    scope: Option<ScopeName>,
+    replayed: bool,
+    #[serde(borrow)]
+    record: &'a [u8],
+}
+
+/// The number of `Reply::Events` among the replies.
+const EVENTS: u32 = 2;
+
+/// Decodes what a server sent. Records stay where they are: entries share the memory of the frame.
+///
+/// # Errors
+/// As [`codec::decode`].
+pub fn decode_reply(frame: &Bytes) -> Result<ServerFrame, CodecError> {
+    let ((call, reply), rest) =
+        postcard::take_from_bytes::<(u64, u32)>(frame).map_err(CodecError::Malformed)?;
+    if reply != EVENTS {
+        return codec::decode(frame);
+    }
+    let entries: Vec<EntryIn<'_>> = codec::decode(rest)?;
+    let share = |entry: EntryIn<'_>| Entry {
+        scope: entry.scope,
+        replayed: entry.replayed,
+        record: frame.slice_ref(entry.record),
+    };
+    Ok(ServerFrame { call, reply: Reply::Events(entries.into_iter().map(share).collect()) })
 }
 
 /// Why a subscription ended.

@@ -194,6 +194,11 @@ impl<'a> RecordView<'a> {
         digest(self.bytes, PREVIOUS)
     }
 
+    /// The same, in place.
+    pub(crate) fn previous_bytes(&self) -> &'a [u8] {
+        &self.bytes[PREVIOUS]
+    }
+
     /// Place in the order over all scopes.
     #[must_use]
     pub fn position(&self) -> Position {

@@ -146,7 +146,7 @@ mod tests {
                     let found = Found { scope: &name, replayed, view };
                     let taken = page.add(&Limits::default(), 1_000, scope.is_some(), found);
                     assert_eq!(taken, Taken::Next);
-                    entries.push(Entry { scope: scope.clone(), replayed, record });
+                    entries.push(Entry { scope: scope.clone(), replayed, record: record.into() });
                 }
                 let chunk = page.into_chunk(call);
                 let plain = ServerFrame { call, reply: Reply::Events(entries) };
