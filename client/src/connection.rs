@@ -95,7 +95,7 @@ async fn write(shared: &Shared, mut writing: Writing) -> ClientError {
 /// Reads until the connection is lost.
 async fn read(shared: &Shared, mut reading: Reading, max: usize) -> ClientError {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
-    // The longest frame so far: others as long are read without moving what came of them already.
+    // The longest frame so far.
     let mut longest = 0;
     let (mut frames, mut wakers) = (Vec::new(), Vec::new());
     loop {
@@ -113,11 +113,26 @@ async fn read(shared: &Shared, mut reading: Reading, max: usize) -> ClientError 
         if buffer.is_empty() && buffer.capacity() > KEEP_BYTES {
             buffer = BytesMut::with_capacity(READ_BYTES);
         }
-        // Grows with what arrives, so a length alone costs no memory.
-        if buffer.capacity() - buffer.len() < READ_BYTES / 4 {
-            let usual = longest.min(KEEP_BYTES / 2);
-            buffer.reserve(buffer.len().max(READ_BYTES).max(usual));
+        make_room(&mut buffer, longest.min(KEEP_BYTES));
+    }
+}
+
+/// Makes room for the rest of the frame that has begun, or for the next ones. Frames no longer than those
+/// before are not moved once some of them has come. Others grow with what arrives, so a length alone
+/// costs no memory.
+fn make_room(buffer: &mut BytesMut, longest: usize) {
+    let (room, usual) = (buffer.capacity() - buffer.len(), longest + frame::LENGTH_BYTES);
+    match buffer.first_chunk() {
+        Some(length) => {
+            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            let frame = length.saturating_add(frame::LENGTH_BYTES);
+            let expected = frame.min(usual.max(2 * buffer.len()).max(READ_BYTES));
+            if buffer.capacity() < expected {
+                buffer.reserve(expected - buffer.len());
+            }
         }
+        None if room < READ_BYTES / 4 => buffer.reserve(READ_BYTES.max(usual)),
+        None => {}
     }
 }
 
