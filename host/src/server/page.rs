@@ -85,6 +85,20 @@ impl Page {
         if self.events >= most { Taken::Enough } else { Taken::Next }
     }
 
+    /// A page of entries that are encoded already, of so many bytes in all.
+    pub(crate) fn of_entries<'a>(
+        bytes: usize,
+        entries: impl ExactSizeIterator<Item = &'a Box<[u8]>>,
+    ) -> Page {
+        let mut page = Page { events: entries.len() as u64, ..Page::empty() };
+        page.bytes = Vec::with_capacity(GAP + bytes);
+        page.bytes.resize(GAP, 0);
+        for entry in entries {
+            page.bytes.extend_from_slice(entry);
+        }
+        page
+    }
+
     /// The page as the frame of a call.
     pub(crate) fn into_chunk(mut self, call: u64) -> Chunk {
         // An empty page ends in the number of its entries, which is a zero of one byte.
@@ -101,6 +115,12 @@ impl Page {
         self.bytes[from..GAP].copy_from_slice(&head);
         Chunk { bytes: self.bytes, from, permit: None }
     }
+}
+
+/// The bytes of an entry.
+pub(crate) fn encode_entry(scope: Option<&ScopeName>, replayed: bool, record: &[u8]) -> Vec<u8> {
+    let room = record.len() + 8 + scope.map_or(0, |scope| scope.as_str().len());
+    encode(Vec::with_capacity(room), &EntryOut { scope, replayed, record })
 }
 
 fn encode<T: Serialize>(buffer: Vec<u8>, value: &T) -> Vec<u8> {
