@@ -211,3 +211,64 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, bytes: usize) -> Vec<Box<[u8]>> {
+        vec![vec![0; bytes].into_boxed_slice(); count]
+    }
+
+    fn keep(tail: &Tail, after: u64, more: Vec<Box<[u8]>>) -> (u64, u64, usize) {
+        let mut kept = tail.kept.lock().unwrap();
+        tail.keep(&mut kept, after, more);
+        assert_eq!(kept.bytes, kept.entries.iter().map(|entry| entry.len()).sum::<usize>());
+        (kept.before, kept.end(), kept.bytes)
+    }
+
+    fn stands(tail: &Tail, after: impl IntoIterator<Item = u64>) -> Vec<Stand> {
+        let kept = tail.kept.lock().unwrap();
+        after.into_iter().map(|after| kept.stand(after)).collect()
+    }
+
+    #[test]
+    fn a_reader_stands_before_within_or_at_the_end() {
+        use Stand::{AtEnd, Before, Within};
+        let tail = Tails::default().of(&ScopeName::new("s").unwrap());
+        assert_eq!(stands(&tail, [0, 7]), [AtEnd, AtEnd]);
+        keep(&tail, 5, entries(3, 10));
+        assert_eq!(stands(&tail, 4..=9), [Before, Within, Within, Within, AtEnd, AtEnd]);
+        // What does not follow begins a new tail; it never leaves a hole.
+        assert_eq!(keep(&tail, 20, entries(2, 10)), (20, 22, 20));
+        assert_eq!(stands(&tail, [8, 19, 20, 21, 22]), [Before, Before, Within, Within, AtEnd]);
+        assert_eq!(keep(&tail, 22, entries(1, 10)), (20, 23, 30));
+    }
+
+    #[test]
+    fn a_tail_keeps_its_end_within_its_bytes() {
+        let tails = Tails::default();
+        let tail = tails.of(&ScopeName::new("s").unwrap());
+        let (before, end, bytes) = keep(&tail, 0, entries(9, TAIL_BYTES / 4));
+        assert_eq!((before, end, bytes), (5, 9, TAIL_BYTES));
+        // Larger than a tail: nothing is kept, and whoever follows reads alone.
+        assert_eq!(keep(&tail, 9, entries(1, TAIL_BYTES + 1)), (10, 10, 0));
+        assert_eq!(tails.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn all_tails_together_keep_no_more_than_their_bytes_and_give_them_back() {
+        let tails = Tails::default();
+        let name = |n: usize| ScopeName::new(&format!("s/{n}")).unwrap();
+        let many: Vec<_> = (0..TAILS_BYTES / TAIL_BYTES).map(|n| tails.of(&name(n))).collect();
+        for tail in &many {
+            assert_eq!(keep(tail, 0, entries(1, TAIL_BYTES)).2, TAIL_BYTES);
+        }
+        let more = tails.of(&name(many.len()));
+        assert_eq!(keep(&more, 0, entries(4, 100)).2, 0);
+        assert!(Arc::ptr_eq(&many[0], &tails.of(&name(0))));
+        drop(many);
+        assert_eq!(tails.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(keep(&more, 4, entries(4, 100)).2, 400);
+    }
+}
