@@ -207,6 +207,7 @@ impl SelectionStream {
         }
     }
 
+    #[inline]
     fn check(&mut self, entry: Entry, intact: bool) -> Result<Found, String> {
         let scope = self.selection.scope.clone().or(entry.scope);
         let scope = scope.ok_or("an event without its scope")?;
@@ -217,6 +218,7 @@ impl SelectionStream {
     }
 
     /// Checks that the event may come next. Its content is looked at unless it is known to be intact.
+    #[inline]
     fn follow(&mut self, record: &[u8], replayed: bool, intact: bool) -> Result<Event, String> {
         let view = RecordView::parse(record).map_err(|why| why.to_string())?;
         let of_scope = self.selection.scope.is_some();

@@ -47,7 +47,8 @@ pub struct Entry {
 /// An entry within the bytes of its frame; it has the bytes of an [`Entry`].
 #[derive(Deserialize)]
 struct EntryIn<'a> {
-    scope: Option<ScopeName>,
+    #[serde(borrow)]
+    scope: Option<&'a str>,
     replayed: bool,
     #[serde(borrow)]
     record: &'a [u8],
@@ -55,24 +56,43 @@ struct EntryIn<'a> {
 
 /// The number of `Reply::Events` among the replies.
 const EVENTS: u32 = 2;
+/// The fewest bytes of an entry.
+const ENTRY_BYTES_MIN: usize = 3;
 
 /// Decodes what a server sent. Records stay where they are: entries share the memory of the frame.
 ///
 /// # Errors
 /// As [`codec::decode`].
 pub fn decode_reply(frame: &Bytes) -> Result<ServerFrame, CodecError> {
-    let ((call, reply), rest) =
-        postcard::take_from_bytes::<(u64, u32)>(frame).map_err(CodecError::Malformed)?;
+    let ((call, reply), rest) = take::<(u64, u32)>(frame)?;
     if reply != EVENTS {
         return codec::decode(frame);
     }
-    let entries: Vec<EntryIn<'_>> = codec::decode(rest)?;
-    let share = |entry: EntryIn<'_>| Entry {
-        scope: entry.scope,
-        replayed: entry.replayed,
-        record: frame.slice_ref(entry.record),
-    };
-    Ok(ServerFrame { call, reply: Reply::Events(entries.into_iter().map(share).collect()) })
+    let (count, mut rest) = take::<usize>(rest)?;
+    let mut entries = Vec::with_capacity(count.min(rest.len() / ENTRY_BYTES_MIN));
+    let mut last: Option<ScopeName> = None;
+    for _ in 0..count {
+        let (entry, more) = take::<EntryIn<'_>>(rest)?;
+        rest = more;
+        // Neighbours are often of one scope; its name is checked and kept once.
+        if let Some(name) = entry.scope
+            && last.as_ref().is_none_or(|last| last.as_str() != name)
+        {
+            let wrong = |_| CodecError::Malformed(postcard::Error::SerdeDeCustom);
+            last = Some(ScopeName::new(name).map_err(wrong)?);
+        }
+        let scope = entry.scope.and(last.clone());
+        let record = frame.slice_ref(entry.record);
+        entries.push(Entry { scope, replayed: entry.replayed, record });
+    }
+    match rest.len() {
+        0 => Ok(ServerFrame { call, reply: Reply::Events(entries) }),
+        more => Err(CodecError::Trailing(more)),
+    }
+}
+
+fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), CodecError> {
+    postcard::take_from_bytes(bytes).map_err(CodecError::Malformed)
 }
 
 /// Why a subscription ended.
