@@ -184,8 +184,8 @@ mod tests {
 
     fn check(records: &[Vec<u8>]) -> Vec<bool> {
         let views: Vec<_> = records.iter().map(|one| RecordView::parse(one).unwrap()).collect();
-        let intact = super::intact(&views);
-        (0..records.len()).map(|at| intact.has(at)).collect()
+        let found = intact(&views);
+        (0..records.len()).map(|at| found.has(at)).collect()
     }
 
     #[test]

@@ -9,6 +9,8 @@ use fjall::{Guard, Slice};
 
 /// Whoever reads few events does not pay for many.
 const FIRST: usize = 4;
+/// Beyond so many bytes no more are taken: large events gain nothing, and would be read for nothing.
+const BYTES: usize = 64 * 1024;
 
 /// Records in the order of their keys.
 pub(super) struct Ahead<I> {
@@ -48,9 +50,13 @@ impl<I: Iterator<Item = Guard>> Ahead<I> {
     fn take(&mut self) {
         self.taken.clear();
         (self.at, self.intact) = (0, Intact::default());
-        while self.taken.len() < self.size {
+        let mut bytes = 0;
+        while self.taken.len() < self.size && bytes < BYTES {
             match self.rows.next().map(|row| row.value().map_err(read_error)) {
-                Some(Ok(record)) => self.taken.push(record),
+                Some(Ok(record)) => {
+                    bytes += record.len();
+                    self.taken.push(record);
+                }
                 Some(Err(why)) => {
                     self.failed = Some(why);
                     break;

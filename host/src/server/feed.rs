@@ -39,6 +39,8 @@ pub(crate) struct Feed {
     replaying: Option<OwnedSemaphorePermit>,
     /// What all that follow the scope share; nothing where a reader chooses.
     tail: Option<Arc<Tail>>,
+    /// Bytes of the last page; the next one may be as large.
+    page_bytes: usize,
 }
 
 /// Why a feed stops before its end.
@@ -78,6 +80,7 @@ impl Feed {
                 announced: false,
                 replaying: None,
                 tail: None,
+                page_bytes: 0,
             }),
             Err(why) => {
                 stream.finish(&Reply::Error(invalid(why)));
@@ -265,9 +268,9 @@ impl Feed {
             });
         }
         let permit = self.room(patience).await?;
-        let (session, known) = (Arc::clone(&self.session), self.told);
+        let (session, known, room) = (Arc::clone(&self.session), self.told, self.page_bytes);
         let read = move || {
-            let page = Page::read(session.engine(), &mut scan, limit, known);
+            let page = Page::read(session.engine(), &mut scan, limit, known, room);
             (scan, page)
         };
         let (scan, page) = tokio::select! {
@@ -279,7 +282,9 @@ impl Feed {
         }
         (self.place, self.done) = (scan.place(), scan.is_done());
         self.scan = Some(scan);
-        Ok((page?, permit))
+        let page = page?;
+        self.page_bytes = page.size();
+        Ok((page, permit))
     }
 
     /// Waits for room for a page, but not for ever if there is a patience.
