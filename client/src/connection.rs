@@ -7,8 +7,9 @@
 use crate::shared::Shared;
 use crate::wire::{self, Reading, Wire, Writing};
 use crate::{Address, ClientError};
-use atomic_store_core::protocol::{Reply, ServerFrame};
-use atomic_store_core::{codec, frame};
+use atomic_store_core::frame;
+use atomic_store_core::protocol::{self, Reply, ServerFrame};
+use bytes::{Buf, BytesMut};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -93,7 +94,9 @@ async fn write(shared: &Shared, mut writing: Writing) -> ClientError {
 
 /// Reads until the connection is lost.
 async fn read(shared: &Shared, mut reading: Reading, max: usize) -> ClientError {
-    let mut buffer = Vec::with_capacity(READ_BYTES);
+    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    // The longest frame so far.
+    let mut longest = 0;
     let (mut frames, mut wakers) = (Vec::new(), Vec::new());
     loop {
         match reading.read_buf(&mut buffer).await {
@@ -101,36 +104,62 @@ async fn read(shared: &Shared, mut reading: Reading, max: usize) -> ClientError 
             Ok(_) => {}
             Err(why) => return ClientError::closed(why),
         }
-        let parsed = parse(&buffer, max, &mut frames);
+        let parsed = parse(&mut buffer, max, &mut frames);
+        longest = frames.iter().map(|(_, length)| *length).fold(longest, usize::max);
         shared.deliver(&mut frames, &mut wakers);
-        match parsed {
-            Ok(used) => {
-                buffer.drain(..used);
-            }
-            Err(why) => return why,
+        if let Err(why) = parsed {
+            return why;
         }
         if buffer.is_empty() && buffer.capacity() > KEEP_BYTES {
-            buffer = Vec::with_capacity(READ_BYTES);
+            buffer = BytesMut::with_capacity(READ_BYTES);
         }
-        // Grows with what arrives, so a length alone costs no memory.
-        if buffer.capacity() - buffer.len() < READ_BYTES / 4 {
-            buffer.reserve(buffer.len().max(READ_BYTES));
-        }
+        make_room(&mut buffer, longest.min(KEEP_BYTES));
     }
 }
 
-/// Takes the whole frames off the front of the buffer; tells how many bytes they had.
+/// Makes room for the rest of the frame that has begun, or for the next ones. Frames no longer than those
+/// before are not moved once some of them has come. Others grow with what arrives, so a length alone
+/// costs no memory.
+fn make_room(buffer: &mut BytesMut, longest: usize) {
+    let (room, usual) = (buffer.capacity() - buffer.len(), longest + frame::LENGTH_BYTES);
+    match buffer.first_chunk() {
+        Some(length) => {
+            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            let frame = length.saturating_add(frame::LENGTH_BYTES);
+            let expected = frame.min(usual.max(2 * buffer.len()).max(READ_BYTES));
+            if buffer.capacity() < expected {
+                buffer.reserve(expected - buffer.len());
+            }
+        }
+        None if room < READ_BYTES / 4 => buffer.reserve(READ_BYTES.max(usual)),
+        None => {}
+    }
+}
+
+/// Takes the whole frames off the front of the buffer. Those before one that is wrong are taken, too.
 fn parse(
-    buffer: &[u8],
+    buffer: &mut BytesMut,
     max: usize,
     frames: &mut Vec<(ServerFrame, usize)>,
-) -> Result<usize, ClientError> {
+) -> Result<(), ClientError> {
     let broke = |why: String| ClientError::Protocol(why);
-    let mut rest = buffer;
-    while let Some((length, body)) = rest.split_first_chunk() {
+    let (mut used, mut wrong) = (0, None);
+    while let Some((length, body)) = buffer[used..].split_first_chunk() {
+        match frame::length(*length, max) {
+            Ok(length) if body.len() >= length => used += frame::LENGTH_BYTES + length,
+            Ok(_) => break,
+            Err(why) => {
+                wrong = Some(broke(why.to_string()));
+                break;
+            }
+        }
+    }
+    let mut whole = buffer.split_to(used).freeze();
+    while let Some((length, _)) = whole.split_first_chunk() {
         let length = frame::length(*length, max).map_err(|why| broke(why.to_string()))?;
-        let Some((body, after)) = body.split_at_checked(length) else { break };
-        let frame: ServerFrame = codec::decode(body).map_err(|why| broke(why.to_string()))?;
+        whole.advance(frame::LENGTH_BYTES);
+        let body = whole.split_to(length);
+        let frame = protocol::decode_reply(&body).map_err(|why| broke(why.to_string()))?;
         match frame {
             ServerFrame { call: 0, reply: Reply::Error(why) } => {
                 return Err(ClientError::closed(why));
@@ -140,9 +169,8 @@ fn parse(
             }
             frame => frames.push((frame, length)),
         }
-        rest = after;
     }
-    Ok(buffer.len() - rest.len())
+    wrong.map_or(Ok(()), Err)
 }
 
 /// Connects again, with random pauses that grow. Nothing if the last handle was dropped meanwhile.

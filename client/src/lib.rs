@@ -43,6 +43,7 @@ mod feed;
 mod ids;
 mod judged;
 mod options;
+mod page;
 mod past;
 mod proof;
 mod rejections;

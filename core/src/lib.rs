@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod chain;
 pub mod codec;
 mod condition;
+pub mod contents;
 mod counted;
 mod digest;
 mod event;

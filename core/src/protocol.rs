@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::admission::Admitted;
 pub use crate::bundle::BundleOf;
-pub use crate::reading::{At, Ended, Entry, Replay};
+pub use crate::reading::{At, Ended, Entry, Replay, decode_reply};
 pub use crate::scope_info::{Origin, ScopeInfo};
 pub use crate::status::{RequestError, Step, StoreId, StoreStatus, VerifyReport};
 

@@ -7,11 +7,12 @@ mod support;
 
 use atomic_store_core::codec::{self, CodecError};
 use atomic_store_core::frame::{self, FrameError};
-use atomic_store_core::protocol::{ClientFrame, Reply, Request, ServerFrame};
+use atomic_store_core::protocol::{self, ClientFrame, Reply, Request, ServerFrame};
 use atomic_store_core::record::{self, Record, RecordError, RecordView};
 use atomic_store_core::{
     Answer, Append, Digest, Event, Limits, Outcome, Position, Proposal, ScopeName, Seq, chain,
 };
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -49,7 +50,16 @@ proptest! {
 
     #[test]
     fn replies_survive(call in any::<u64>(), reply in reply()) {
-        survives(&ServerFrame { call, reply });
+        let frame = ServerFrame { call, reply };
+        survives(&frame);
+        // The same, by the way that leaves records where they are.
+        let bytes = Bytes::from(codec::encode(&frame).unwrap());
+        assert_eq!(protocol::decode_reply(&bytes).as_ref(), Ok(&frame));
+        let longer = Bytes::from([&bytes[..], &[0]].concat());
+        assert_eq!(protocol::decode_reply(&longer), Err(CodecError::Trailing(1)));
+        for len in 0..bytes.len() {
+            assert!(protocol::decode_reply(&bytes.slice(..len)).is_err());
+        }
     }
 
     #[test]
@@ -124,6 +134,7 @@ fn decode_as_everything(bytes: &[u8]) {
     drop(codec::decode::<ClientFrame>(bytes));
     drop(codec::decode::<Request>(bytes));
     drop(codec::decode::<ServerFrame>(bytes));
+    drop(protocol::decode_reply(&Bytes::copy_from_slice(bytes)));
     drop(codec::decode::<Reply>(bytes));
     drop(codec::decode::<Append>(bytes));
     drop(codec::decode::<Answer>(bytes));

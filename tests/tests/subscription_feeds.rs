@@ -203,3 +203,41 @@ async fn a_place_ahead_of_the_store_is_refused_and_not_waited_for() {
     let event = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(event.seq, Seq(3), "the head itself is a place to go on from");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_that_share_what_is_read_go_on_over_a_deletion_and_are_given_nothing_from_before()
+{
+    let (_disk, caller) = store();
+    let (writing, reading) = (client(&caller).await, client(&caller).await);
+    let name = scope("s/0");
+    let append = async |payloads: &[&str]| {
+        let answer = writing.append(append_to("s/0", payloads)).await.unwrap();
+        assert!(matches!(answer.outcome, Outcome::Committed(_)), "{:?}", answer.outcome);
+    };
+    append(&["a"]).await;
+    let mut followers: Vec<_> = (0..6).map(|_| reading.subscribe(&name, Seq::ZERO)).collect();
+    let mut seq = 0;
+    for round in 0..20 {
+        for follower in &mut followers {
+            let event = timeout(PATIENCE, follower.next()).await.expect("an event is late");
+            assert_eq!(event.unwrap().unwrap().seq, Seq(seq + 1));
+        }
+        seq += 1;
+        if round % 5 == 4 {
+            assert!(writing.delete_scope(&name, Some(Seq(seq))).await.unwrap() > 0);
+            // Whoever comes now gets what comes now, and nothing that the others still had.
+            let mut late = reading.subscribe(&name, Seq::ZERO);
+            append(&["a"]).await;
+            let event = timeout(PATIENCE, late.next()).await.expect("an event is late");
+            assert_eq!(event.unwrap().unwrap().seq, Seq(seq + 1));
+            followers.push(late);
+            let others = followers.len() - 1;
+            for follower in followers.iter_mut().take(others) {
+                let event = timeout(PATIENCE, follower.next()).await.expect("an event is late");
+                assert_eq!(event.unwrap().unwrap().seq, Seq(seq + 1));
+            }
+            seq += 1;
+        }
+        append(&["a"]).await;
+    }
+}

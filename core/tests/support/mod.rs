@@ -367,7 +367,7 @@ fn status() -> impl Strategy<Value = StoreStatus> {
 
 pub fn reply() -> impl Strategy<Value = Reply> {
     let entry = (option::of(scope()), any::<bool>(), bytes())
-        .prop_map(|(scope, replayed, record)| Entry { scope, replayed, record });
+        .prop_map(|(scope, replayed, record)| Entry { scope, replayed, record: record.into() });
     let data = prop_oneof![
         any::<[u8; 16]>()
             .prop_map(|id| Reply::Welcome { store: StoreId(id), limits: Box::default() }),

@@ -3,7 +3,7 @@
 
 use atomic_store_core::{Position, ScopeName, Seq};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -16,6 +16,8 @@ pub(crate) struct Feed {
     /// The last entry of the journal of rejections since the start.
     rejections: watch::Sender<u64>,
     scopes: Mutex<HashMap<ScopeName, watch::Sender<Seq>>>,
+    /// Deletions of scopes since the start: what was read before one may be gone.
+    deletions: AtomicU64,
     /// How many scopes are watched, so that the committer passes by without a lock when none is.
     watched: AtomicUsize,
     /// How many were left when the map was last searched for scopes that nobody watches any more.
@@ -28,9 +30,19 @@ impl Feed {
             order: watch::Sender::new(position),
             rejections: watch::Sender::new(0),
             scopes: Mutex::default(),
+            deletions: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn deletions(&self) -> u64 {
+        self.deletions.load(Ordering::SeqCst)
+    }
+
+    /// Tells that a deletion is durable.
+    pub(crate) fn deleted(&self) {
+        self.deletions.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn order(&self) -> watch::Receiver<Position> {

@@ -42,6 +42,11 @@ impl Engine {
         self.record(&SystemEvent::ScopeUnsealed { scope: scope.clone() }, None).map(drop)
     }
 
+    /// How many scopes were deleted since the start. Whoever keeps events drops them when it changes.
+    pub(crate) fn deletions(&self) -> u64 {
+        self.shared.feed.deletions()
+    }
+
     /// Deletes the events of a scope; says how many. Its numbering and its chain go on where they
     /// were, so that no number ever means two events (coherence C28). The rules start from their
     /// beginning. Blocks until it is durable; the space is freed afterwards.
@@ -70,7 +75,10 @@ impl Engine {
         let event =
             SystemEvent::ScopeDeleted { scope: scope.clone(), through: row.head, hash: row.hash };
         let events = row.events();
-        self.record_change(&event, Change::Delete(row))?;
+        let recorded = self.record_change(&event, Change::Delete(row));
+        // Also if its end is not known: whoever keeps events reads them again.
+        self.shared.feed.deleted();
+        recorded?;
         parked.forget();
         Ok(events)
     }

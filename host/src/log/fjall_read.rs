@@ -1,5 +1,6 @@
 //! Reads from the tree. Every read sees whole group commits only, through a snapshot of the tree.
 
+use super::fjall_ahead::Ahead;
 use super::fjall_tree::{Tree, read_error};
 use super::rows::{self, OrderRow, Run, ScopeHead};
 use super::topic::{IndexRow, Tag};
@@ -91,11 +92,12 @@ impl Tree {
             before => Walk::after(name, before),
         };
         let range = rows::event_key(id, before.next())..=rows::event_key(id, Seq::MAX);
-        for guard in view.range(&self.events, range) {
-            let record = guard.value().map_err(read_error)?;
-            let intact = (walk.head(), walk.hash());
-            if let Err(found) = walk.step(&record) {
-                let (at, known) = intact;
+        let mut records = Ahead::new(view.range(&self.events, range));
+        while let Some(record) = records.next() {
+            let (record, intact) = record?;
+            let before_it = (walk.head(), walk.hash());
+            if let Err(found) = walk.step_known(record, intact) {
+                let (at, known) = before_it;
                 return Ok((row(at, known.unwrap_or_default(), bytes), Some(found)));
             }
             if walk.head() == head && walk.hash() != Some(hash) {
@@ -148,14 +150,15 @@ impl Tree {
         }
         let range =
             rows::event_key(scope.id, walk.head().next())..=rows::event_key(scope.id, through);
-        for guard in tree.range(&self.events, range) {
-            let record = guard.value().map_err(read_error)?;
+        let mut records = Ahead::new(tree.range(&self.events, range));
+        while let Some(record) = records.next() {
+            let (record, intact) = record?;
             let expected = walk.head().next();
             let record = match &past {
-                Some(past) => past.placed(&record, expected, &mut copy),
-                None => &record,
+                Some(past) => past.placed(record, expected, &mut copy),
+                None => record,
             };
-            let view = walk.step(record).map_err(|found| damaged(expected, found))?;
+            let view = walk.step_known(record, intact).map_err(|found| damaged(expected, found))?;
             if each(view).is_break() {
                 return Ok(());
             }
@@ -272,13 +275,14 @@ impl Tree {
         position = Position(position.0.saturating_add(gone));
         let mut walk = Walk::after(name, Seq(run.first.0.saturating_sub(1)));
         let damaged = |seq: Seq, found| ReadError::Damaged { scope: name.clone(), seq, found };
-        let mut step = |record: &[u8]| {
+        let mut step = |record: &[u8], intact: bool| {
             let expected = walk.head().next();
             let record = match &past {
                 Some(past) => past.placed(record, expected, &mut copy),
                 None => record,
             };
-            let event = walk.step(record).map_err(|found| damaged(expected, found))?;
+            let event =
+                walk.step_known(record, intact).map_err(|found| damaged(expected, found))?;
             if event.position() != position {
                 return Err(ReadError::DamagedIndex(format!(
                     "event {expected} of scope {name} is not at position {position}"
@@ -291,16 +295,17 @@ impl Tree {
             for seq in run.first.0..=run.last().0 {
                 let key = rows::event_key(run.scope, Seq(seq));
                 let Some(record) = view.get(&self.events, key).map_err(read_error)? else { break };
-                if step(&record)?.is_break() {
+                if step(&record, false)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         } else {
             let range =
                 rows::event_key(run.scope, run.first)..=rows::event_key(run.scope, run.last());
-            for guard in view.range(&self.events, range) {
-                let record = guard.value().map_err(read_error)?;
-                if step(&record)?.is_break() {
+            let mut records = Ahead::new(view.range(&self.events, range));
+            while let Some(record) = records.next() {
+                let (record, intact) = record?;
+                if step(record, intact)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

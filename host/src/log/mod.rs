@@ -5,6 +5,7 @@
 //! [`ReadError::Damaged`], never a wrong event and never a silent hole.
 
 mod dir;
+mod fjall_ahead;
 mod fjall_bare;
 mod fjall_commit;
 mod fjall_decisions;

@@ -8,10 +8,11 @@ use super::hub::blocking;
 use super::out::Chunk;
 use super::page::Page;
 use super::session::{Phase, Session, Streaming};
+use super::tail::{Stand, Tail};
 use crate::engine::{Scan, SelectError, Selection};
 use crate::log::ReadError;
 use atomic_store_core::protocol::{Ended, Replay, Reply, RequestError};
-use atomic_store_core::{Invalid, PagePlace, Position, Seq, frame};
+use atomic_store_core::{Invalid, PagePlace, Position, ScopeName, Seq, frame};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -36,6 +37,10 @@ pub(crate) struct Feed {
     announced: bool,
     /// Held while what is replayed is in memory.
     replaying: Option<OwnedSemaphorePermit>,
+    /// What all that follow the scope share; nothing where a reader chooses.
+    tail: Option<Arc<Tail>>,
+    /// Bytes of the last page; the next one may be as large.
+    page_bytes: usize,
 }
 
 /// Why a feed stops before its end.
@@ -74,6 +79,8 @@ impl Feed {
                 done: false,
                 announced: false,
                 replaying: None,
+                tail: None,
+                page_bytes: 0,
             }),
             Err(why) => {
                 stream.finish(&Reply::Error(invalid(why)));
@@ -107,24 +114,40 @@ impl Feed {
         let end = match &self.selection.scope {
             Some(scope) => {
                 let changes = self.session.engine().watch_scope(scope);
-                self.follow(changes, patience).await
+                let shares = self.selection.is_contiguous();
+                self.tail = shares.then(|| self.session.hub.tails.of(scope));
+                self.follow(changes, |head| head.0, patience).await
             }
             None => {
                 let changes = self.session.engine().watch_order();
-                self.follow(changes, patience).await
+                self.follow(changes, |end| end.0, patience).await
             }
         };
         let end = end.of_subscription(&self.selection, self.place);
         self.stream.finish(&end);
     }
 
-    async fn follow<T>(&mut self, mut changes: watch::Receiver<T>, patience: Duration) -> Stop {
+    async fn follow<T>(
+        &mut self,
+        mut changes: watch::Receiver<T>,
+        end: impl Fn(&T) -> u64,
+        patience: Duration,
+    ) -> Stop {
         if let Err(stop) = self.check_ahead().await {
             return stop;
         }
         loop {
             // Marked as seen before reading, so a change during the read is not missed.
-            drop(changes.borrow_and_update());
+            let known = end(&changes.borrow_and_update());
+            match self.share(known, patience).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Err(stop) = self.go_on() {
+                        return stop;
+                    }
+                }
+                Err(stop) => return stop,
+            }
             while !self.done {
                 match self.page(u64::MAX, Some(patience)).await {
                     Ok((page, permit)) => self.send(page, permit),
@@ -142,18 +165,62 @@ impl Feed {
                     }
                 }
             }
-            if let Err(why) = self.go_on() {
-                return Stop::Invalid(why);
-            }
         }
     }
 
-    /// Begins anew behind all that was looked at.
-    fn go_on(&mut self) -> Result<(), Invalid> {
+    /// Sends what is known to be there, as far as the tail of the scope has it; false if what is left
+    /// must be read without it.
+    async fn share(&mut self, known: u64, patience: Duration) -> Result<bool, Stop> {
+        let tail = self.tail.as_ref().filter(|tail| self.done && tail.is_shared()).cloned();
+        let (Some(tail), Some(scope)) = (tail, self.selection.scope.clone()) else {
+            return Ok(false);
+        };
+        let session = Arc::clone(&self.session);
+        while self.place.mark(false) < known {
+            let after = self.place.mark(false);
+            if tail.stand(session.engine(), after) == Stand::AtEnd {
+                self.read_on(&tail, &scope, after).await?;
+            }
+            if tail.stand(session.engine(), after) != Stand::Within {
+                return Ok(false);
+            }
+            let permit = self.room(Some(patience)).await?;
+            let Some(page) = tail.page(session.engine(), after) else { return Ok(false) };
+            let after = after + page.events;
+            self.place = PagePlace { after, through: u64::MAX, past: 0 };
+            self.send(page, permit);
+        }
+        Ok(true)
+    }
+
+    /// Reads what comes behind the end of the tail, unless somebody else did meanwhile.
+    async fn read_on(&self, tail: &Arc<Tail>, scope: &ScopeName, after: u64) -> Result<(), Stop> {
+        let _alone = tokio::select! {
+            stop = self.stream.stopped() => return Err(stop.into()),
+            alone = tail.reading.lock() => alone,
+        };
+        let (session, tail, scope) = (Arc::clone(&self.session), Arc::clone(tail), scope.clone());
+        if tail.stand(session.engine(), after) != Stand::AtEnd {
+            return Ok(());
+        }
+        let read = move || tail.read_on(session.engine(), &scope, after);
+        let read = tokio::select! {
+            stop = self.stream.stopped() => return Err(stop.into()),
+            read = blocking(&self.session.hub.reads, read) => read.ok_or(Stop::Lost)?,
+        };
+        read.map_err(Stop::from)
+    }
+
+    /// Begins anew behind all that was looked at, if that was done with.
+    fn go_on(&mut self) -> Result<(), Stop> {
+        if !self.done {
+            return Ok(());
+        }
         let after = self.place.mark(false);
         self.selection.place = PagePlace { after, through: u64::MAX, past: 0 };
         self.place = self.selection.place;
-        self.scan = Some(self.session.engine().select(self.selection.clone())?);
+        let scan = self.session.engine().select(self.selection.clone());
+        self.scan = Some(scan.map_err(Stop::Invalid)?);
         (self.done, self.announced) = (false, false);
         Ok(())
     }
@@ -200,22 +267,10 @@ impl Feed {
                 permit = replays.acquire_owned() => permit.map_err(|_| Stop::Gone)?,
             });
         }
-        let room = self.session.out.room_for_page(self.session.limits());
-        let permit = tokio::select! {
-            stop = self.stream.stopped() => return Err(stop.into()),
-            permit = async {
-                match patience {
-                    None => room.await.map_err(|_| Stop::Gone),
-                    Some(patience) => match timeout(patience, room).await {
-                        Ok(permit) => permit.map_err(|_| Stop::Gone),
-                        Err(_) => Err(Stop::Slow),
-                    },
-                }
-            } => permit?,
-        };
-        let (session, known) = (Arc::clone(&self.session), self.told);
+        let permit = self.room(patience).await?;
+        let (session, known, room) = (Arc::clone(&self.session), self.told, self.page_bytes);
         let read = move || {
-            let page = Page::read(session.engine(), &mut scan, limit, known);
+            let page = Page::read(session.engine(), &mut scan, limit, known, room);
             (scan, page)
         };
         let (scan, page) = tokio::select! {
@@ -227,11 +282,26 @@ impl Feed {
         }
         (self.place, self.done) = (scan.place(), scan.is_done());
         self.scan = Some(scan);
-        let page = page.map_err(|why| match why {
-            SelectError::Read(why) => Stop::Failed(why),
-            SelectError::Invalid(why) => Stop::Invalid(why),
-        })?;
+        let page = page?;
+        self.page_bytes = page.size();
         Ok((page, permit))
+    }
+
+    /// Waits for room for a page, but not for ever if there is a patience.
+    async fn room(&self, patience: Option<Duration>) -> Result<OwnedSemaphorePermit, Stop> {
+        let room = self.session.out.room_for_page(self.session.limits());
+        tokio::select! {
+            stop = self.stream.stopped() => Err(stop.into()),
+            permit = async {
+                match patience {
+                    None => room.await.map_err(|_| Stop::Gone),
+                    Some(patience) => match timeout(patience, room).await {
+                        Ok(permit) => permit.map_err(|_| Stop::Gone),
+                        Err(_) => Err(Stop::Slow),
+                    },
+                }
+            } => permit,
+        }
     }
 
     fn send(&mut self, page: Page, permit: OwnedSemaphorePermit) {
@@ -274,6 +344,15 @@ impl Feed {
         drop(permit.split(surplus));
         chunk.permit = Some(permit);
         self.session.out.push_page(self.stream.cancelled(), chunk);
+    }
+}
+
+impl From<SelectError> for Stop {
+    fn from(why: SelectError) -> Stop {
+        match why {
+            SelectError::Read(why) => Stop::Failed(why),
+            SelectError::Invalid(why) => Stop::Invalid(why),
+        }
     }
 }
 

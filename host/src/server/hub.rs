@@ -1,5 +1,6 @@
 //! What all sessions of a server share.
 
+use super::tail::Tails;
 use crate::engine::Engine;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -37,6 +38,8 @@ pub(crate) struct Hub {
     pub(crate) restores: Arc<Semaphore>,
     pub(crate) trials: Arc<Semaphore>,
     pub(crate) replays: Arc<Semaphore>,
+    /// What subscribers of the same scope share.
+    pub(crate) tails: Tails,
 }
 
 impl Hub {
@@ -53,6 +56,7 @@ impl Hub {
             restores: Arc::new(Semaphore::new(RESTORES)),
             trials: Arc::new(Semaphore::new(TRIALS)),
             replays: Arc::new(Semaphore::new(REPLAYS)),
+            tails: Tails::default(),
         })
     }
 }

@@ -22,6 +22,7 @@ mod skim;
 mod skim_batches;
 mod skim_reads;
 mod socket_file;
+mod tail;
 mod uploads;
 mod wire;
 

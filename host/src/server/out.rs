@@ -150,8 +150,20 @@ impl Out {
     pub(crate) fn push_page(&self, cancelled: &AtomicBool, chunk: Chunk) {
         let mut state = self.lock();
         if !cancelled.load(Ordering::Relaxed) && state.end == End::Open {
-            state.bytes += chunk.bytes.len() - chunk.from;
-            state.chunks.push_back(chunk);
+            let more = &chunk.bytes[chunk.from..];
+            state.bytes += more.len();
+            match state.chunks.back_mut() {
+                // Many small pages, of as many streams, take one write.
+                Some(Chunk { bytes, permit: Some(held), .. })
+                    if bytes.len() + more.len() <= CHUNK_BYTES =>
+                {
+                    bytes.extend_from_slice(more);
+                    if let Some(permit) = chunk.permit {
+                        held.merge(permit);
+                    }
+                }
+                _ => state.chunks.push_back(chunk),
+            }
         }
         self.wake_writer(state);
     }

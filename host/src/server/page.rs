@@ -9,7 +9,7 @@ use serde::Serialize;
 /// Room in front of the entries: the frame's length, the call, the reply's number, and how many
 /// entries there are. None of that is known before the last entry is.
 const GAP: usize = frame::LENGTH_BYTES + 10 + 5 + 10;
-/// First size of a page's buffer; it grows with what is read.
+/// First size of a page's buffer, unless the page before it was larger; it grows with what is read.
 const FIRST_BYTES: usize = 16 * 1024;
 
 /// Some events, encoded as a frame.
@@ -18,35 +18,30 @@ pub(crate) struct Page {
     pub(crate) events: u64,
     /// Where nothing is left out: the number before the next event.
     before: Option<u64>,
+    /// First size of the buffer.
+    room: usize,
     /// What the reader must hear first: events up to this one were deleted.
     pub(crate) skipped: Option<(Seq, Digest)>,
 }
 
-/// An entry by reference; it has the bytes of a `protocol::Entry`.
-#[derive(Serialize)]
-struct EntryOut<'a> {
-    scope: Option<&'a ScopeName>,
-    replayed: bool,
-    #[serde(with = "serde_bytes")]
-    record: &'a [u8],
-}
-
 impl Page {
     fn empty() -> Page {
-        Page { bytes: Vec::new(), events: 0, before: None, skipped: None }
+        Page { bytes: Vec::new(), events: 0, before: None, room: FIRST_BYTES, skipped: None }
     }
 
     /// Goes on with a scan by a step, or two if the first only found the bounds. Gives at most `limit`
-    /// events, and perhaps none. `known` is the place that the client knows. Blocks on the disk.
+    /// events, and perhaps none. `known` is the place that the client knows, `room` how many bytes the
+    /// page may come to. Blocks on the disk.
     pub(crate) fn read(
         engine: &Engine,
         scan: &mut Scan,
         limit: u64,
         known: u64,
+        room: usize,
     ) -> Result<Page, SelectError> {
         let limits = engine.limits();
         let before = scan.selection().is_contiguous().then_some(known);
-        let mut page = Page { before, ..Page::empty() };
+        let mut page = Page { before, room: room.max(FIRST_BYTES), ..Page::empty() };
         let most = limit.min(limits.page_events_max.max(1) as u64);
         let all = scan.selection().scope.is_none();
         for _ in 0..2 {
@@ -76,13 +71,32 @@ impl Page {
             *before = view.seq().0;
         }
         if self.bytes.is_empty() {
-            self.bytes = Vec::with_capacity(FIRST_BYTES.max(GAP + bytes));
+            self.bytes = Vec::with_capacity(self.room.max(GAP + bytes));
             self.bytes.resize(GAP, 0);
         }
-        let entry = EntryOut { scope: all.then_some(scope), replayed, record };
-        self.bytes = encode(std::mem::take(&mut self.bytes), &entry);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = put_entry(bytes, all.then_some(scope), replayed, record);
         self.events += 1;
         if self.events >= most { Taken::Enough } else { Taken::Next }
+    }
+
+    /// A page of entries that are encoded already, of so many bytes in all.
+    pub(crate) fn of_entries<'a>(
+        bytes: usize,
+        entries: impl ExactSizeIterator<Item = &'a Box<[u8]>>,
+    ) -> Page {
+        let mut page = Page { events: entries.len() as u64, ..Page::empty() };
+        page.bytes = Vec::with_capacity(GAP + bytes);
+        page.bytes.resize(GAP, 0);
+        for entry in entries {
+            page.bytes.extend_from_slice(entry);
+        }
+        page
+    }
+
+    /// What it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The page as the frame of a call.
@@ -101,6 +115,19 @@ impl Page {
         self.bytes[from..GAP].copy_from_slice(&head);
         Chunk { bytes: self.bytes, from, permit: None }
     }
+}
+
+/// The bytes of an entry.
+pub(crate) fn encode_entry(scope: Option<&ScopeName>, replayed: bool, record: &[u8]) -> Vec<u8> {
+    let room = record.len() + 8 + scope.map_or(0, |scope| scope.as_str().len());
+    put_entry(Vec::with_capacity(room), scope, replayed, record)
+}
+
+/// Appends the bytes of a `protocol::Entry`, the record in one piece.
+fn put_entry(buffer: Vec<u8>, scope: Option<&ScopeName>, replayed: bool, record: &[u8]) -> Vec<u8> {
+    let mut buffer = encode(buffer, &(scope, replayed, record.len()));
+    buffer.extend_from_slice(record);
+    buffer
 }
 
 fn encode<T: Serialize>(buffer: Vec<u8>, value: &T) -> Vec<u8> {
@@ -146,7 +173,7 @@ mod tests {
                     let found = Found { scope: &name, replayed, view };
                     let taken = page.add(&Limits::default(), 1_000, scope.is_some(), found);
                     assert_eq!(taken, Taken::Next);
-                    entries.push(Entry { scope: scope.clone(), replayed, record });
+                    entries.push(Entry { scope: scope.clone(), replayed, record: record.into() });
                 }
                 let chunk = page.into_chunk(call);
                 let plain = ServerFrame { call, reply: Reply::Events(entries) };

@@ -50,7 +50,7 @@ async fn send_past(session: &Arc<Session>, call: u64, selection: Selection) -> R
         let mut permit = room.await.map_err(|_| "the client is gone".to_owned())?;
         let (engine, known) = (session.engine().clone(), place);
         let read = move || {
-            let page = Page::read(&engine, &mut scan, u64::MAX, known);
+            let page = Page::read(&engine, &mut scan, u64::MAX, known, 0);
             (scan, page)
         };
         let (back, page) = blocking(&session.hub.reads, read).await.ok_or("a reader was lost")?;

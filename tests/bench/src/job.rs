@@ -58,6 +58,11 @@ pub(crate) enum Work {
         /// The exponent; nothing for an even spread.
         zipf: Option<f64>,
     },
+    /// Bids that are all too low.
+    Refused {
+        /// Auctions.
+        scopes: usize,
+    },
     /// Appends of so many events without rules, each on condition that nothing happened to its entity.
     Conditional {
         /// Events of one append.

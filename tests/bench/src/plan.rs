@@ -87,7 +87,7 @@ impl Plan {
             subscribe_seconds: 3.0,
             cold_store: 10_000_000,
             cold_lengths: vec![10, 1_000, 1_000_000],
-            disk_events: 1_000_000,
+            disk_events: 5_000_000,
             live_scopes: 100_000,
         }
     }
@@ -107,7 +107,7 @@ impl Plan {
             short_scopes: 2_000,
             subscribe_seconds: 1.0,
             cold_store: 2_000_000,
-            disk_events: 500_000,
+            disk_events: 2_000_000,
             ..Plan::full()
         }
     }

@@ -11,7 +11,7 @@ use atomic_store_core::{
 
 fn plain() -> Vec<(&'static str, Reply)> {
     let store = StoreId(*b"fedcba9876543210");
-    let entry = Entry { scope: Some(scope()), replayed: true, record: vec![1, 2, 3] };
+    let entry = Entry { scope: Some(scope()), replayed: true, record: vec![1, 2, 3].into() };
     let outcome = Outcome::TimedOut { after_ms: 1_000 };
     let (resume_after, resume_position) = (Seq(7), Position(9));
     let report = VerifyReport { scopes: 1, events: 2, bytes: 300, damage: vec!["x".into()] };
@@ -32,7 +32,10 @@ fn plain() -> Vec<(&'static str, Reply)> {
         ("Answer", Reply::Answer(Answer { outcome, duplicate: true })),
         (
             "Events",
-            Reply::Events(vec![entry, Entry { scope: None, replayed: false, record: Vec::new() }]),
+            Reply::Events(vec![
+                entry,
+                Entry { scope: None, replayed: false, record: Vec::new().into() },
+            ]),
         ),
         ("Done", Reply::Done),
         ("Ended SlowReader", Reply::Ended(Ended::SlowReader { resume_after, resume_position })),

@@ -102,6 +102,24 @@ impl Bidding for Atomic {
     }
 }
 
+/// Bids that are refused, every one.
+pub(super) struct TooLow(pub(super) Atomic);
+
+impl Bidding for TooLow {
+    async fn open(&mut self, names: Vec<String>) -> Result<(), Failure> {
+        self.0.open(names).await
+    }
+
+    async fn bid(&self, client: usize, auction: usize, _: &Amounts) -> Result<u64, Failure> {
+        let bid = Proposal::json("bid", shape::bid(client, 0));
+        let answer = self.0.client(auction).append_one(&self.0.scopes[auction], bid).await?;
+        match &answer.outcome {
+            Outcome::Rejected(_) => Ok(0),
+            other => Err(Failure::new(format!("not refused: {other:?}"))),
+        }
+    }
+}
+
 impl Plain for Atomic {
     async fn enter(&mut self, names: Vec<String>) -> Result<(), Failure> {
         self.heads = names.iter().map(|_| Cell::new(Seq::ZERO)).collect();

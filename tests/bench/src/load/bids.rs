@@ -18,6 +18,10 @@ pub(super) async fn run<P: Bidding>(mut peer: P, job: &Job) -> Result<Sample, Fa
             peer.open(names(job, *scopes)).await?;
             spread(Rc::new(peer), job, Spread::new(*scopes, *zipf)).await
         }
+        Work::Refused { scopes } => {
+            peer.open(names(job, *scopes)).await?;
+            spread(Rc::new(peer), job, Spread::new(*scopes, None)).await
+        }
         Work::Grow { marks } => {
             peer.open(names(job, 1)).await?;
             grow(Rc::new(peer), job, marks).await

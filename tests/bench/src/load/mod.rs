@@ -77,6 +77,7 @@ async fn run(job: &Job) -> Result<Sample, Failure> {
             let peer = atomic::Atomic::connect(socket, clients).await?;
             match work {
                 Work::Bids { .. } | Work::Grow { .. } => bids::run(peer, job).await,
+                Work::Refused { .. } => bids::run(atomic::TooLow(peer), job).await,
                 Work::Conditional { events } => bids::conditional(peer, job, *events).await,
                 Work::FillBids(fill) => fill_bids(peer, job, fill).await,
                 _ => bulk::run(Rc::new(peer), job).await,

@@ -215,11 +215,9 @@ pub(super) fn bids(results: &Results, out: &Path) -> Result<String, Failure> {
                 let multiple = ratio(per_s.median / raw.median).replace('x', "R");
                 Some(format!("{multiple} at {}", grouped(clients as u64)))
             });
-            writeln!(
-                text,
-                "Atomic Store in multiples of R: {}.\n",
-                own.collect::<Vec<_>>().join(", ")
-            )?;
+            let own: Vec<_> = own.collect();
+            let own = if own.is_empty() { "none, it failed".to_owned() } else { own.join(", ") };
+            writeln!(text, "Atomic Store in multiples of R: {own}.\n")?;
         }
         text += &plot_rates(results, case, &format!("a{}-rate.svg", at + 1), out)?;
         let clients = results.clients(case);
@@ -351,7 +349,7 @@ fn facts(text: &mut String, facts: &[Fact]) -> Result<(), Failure> {
 /// Section e.
 pub(super) fn cold(results: &Results) -> Result<String, Failure> {
     let mut text = "\
-Atomic Store alone. The server is killed with SIGKILL and started again on the same directory; open is the time until
+Atomic Store alone. The store is filled, and the journal of what was refused, too. The server is killed with SIGKILL and started again on the same directory; open is the time until
 clients can connect. The first append of all goes to a new scope and waits for the validator to be ready. Then one bid
 goes to each of some scopes that nobody has touched since: with the snapshot that the store made
 by itself (it makes one every 10,000 events), and under another configuration of the validator, for which there is
@@ -365,8 +363,25 @@ none, so that all events are folded.\n\n"
 pub(super) fn sizes(results: &Results) -> Result<String, Failure> {
     let mut text = "\
 Bytes on the disk for each event with its 200 bytes of payload, which hardly compress, beyond what the empty store takes;
-pages that are set aside and full of zeros do not count. Resident memory is that of the server's process.\n\n"
+pages that are set aside and full of zeros do not count. Atomic Store's journal does, up to 128 MiB whatever is stored. Resident memory is that of the server's process.\n\n"
         .to_owned();
     facts(&mut text, &results.facts)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Peer, Point, Results, bids};
+
+    #[test]
+    fn a_case_that_atomic_store_failed_has_no_multiples_of_r() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(super::folder(dir.path())).expect("a folder");
+        let mut point = Point::new(Peer::Atomic, "1 auction", 64);
+        point.failed = Some("not accepted".to_owned());
+        let results = Results { raw: vec![10_000.0], points: vec![point], ..Results::default() };
+        let text = bids(&results, dir.path()).expect("a text");
+        assert!(text.contains("in multiples of R: none, it failed.\n"), "{text}");
+        assert!(text.contains("| Atomic Store | failed |"), "{text}");
+    }
 }

@@ -13,6 +13,23 @@ fn turn<'a>(clients: usize, work: Work) -> Turn<'a> {
     Turn { case: "filling", clients, seconds: 0.0, work, tag: None }
 }
 
+/// Clients whose bids are refused, and their auctions: so many that the journal of rejections, which keeps
+/// a thousand of each scope, becomes full.
+const REFUSED_CLIENTS: usize = 256;
+const REFUSED_SCOPES: usize = 200;
+/// Seconds of it.
+const REFUSED_SECONDS: f64 = 3.0;
+
+/// Fills the journal of rejections.
+fn refuse(bench: &mut Bench<'_>, server: &Server) -> Result<(), Failure> {
+    let work = Work::Refused { scopes: REFUSED_SCOPES };
+    let turn = Turn { seconds: REFUSED_SECONDS, ..turn(REFUSED_CLIENTS, work) };
+    let refused = load(server, Peer::Atomic, 0.0, &turn, "low")?;
+    let case = format!("{REFUSED_CLIENTS} clients whose bids are all too low");
+    bench.fact(&case, "refused per second", refused.per_s());
+    Ok(())
+}
+
 /// Fills a store, kills it, and takes the time of its start and of the first append to cold scopes.
 pub(crate) fn cold(bench: &mut Bench<'_>) -> Result<(), Failure> {
     let plan = bench.plan.clone();
@@ -29,6 +46,7 @@ pub(crate) fn cold(bench: &mut Bench<'_>) -> Result<(), Failure> {
             bench.fact("storing bids, 500 in an append", "events per second", filled.per_s());
         }
     }
+    refuse(bench, &server)?;
     let store = format!("the store, {} events", grouped(plan.cold_store));
     let mut appended = 0;
     let mut round = 0;
