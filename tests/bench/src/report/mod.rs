@@ -3,6 +3,7 @@
 
 mod page;
 mod plot;
+mod reach;
 mod sections;
 
 use crate::failure::Failure;

@@ -1,6 +1,6 @@
 //! The page as a whole.
 
-use super::{Results, folder, sections, stored};
+use super::{Results, folder, reach, sections, stored};
 use crate::failure::Failure;
 use crate::stats::{Middle, rate};
 use std::fmt::Write;
@@ -55,6 +55,7 @@ pub(crate) fn render(out: &Path) -> Result<(), Failure> {
         };
         page.push_str(&body);
     }
+    page.push_str(&reach::table(out)?);
     Ok(std::fs::write(out.join("benchmarks.md"), page)?)
 }
 
