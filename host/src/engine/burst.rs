@@ -24,7 +24,16 @@ impl Burst {
 
     /// As [`Engine::append`], but the loop may wait for the flush.
     pub fn append(&mut self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) {
-        self.held.extend(self.engine.take(append, to, call));
+        self.send(append, to, call, false);
+    }
+
+    /// The same after [`Self::has_room`] was true: nobody who came in between takes the place away.
+    pub fn append_with_room(&mut self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) {
+        self.send(append, to, call, true);
+    }
+
+    fn send(&mut self, append: Append, to: &Arc<dyn ReplyTo>, call: u64, room: bool) {
+        self.held.extend(self.engine.take(append, to, call, room));
         if self.held.len() >= HELD_MAX {
             self.flush();
         }

@@ -147,7 +147,7 @@ impl Engine {
     /// Decides an append. Never blocks; exactly one answer goes to `to`, at once if the append
     /// cannot be taken. Appends to one scope are decided in the order of the calls.
     pub fn append(&self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) {
-        if let Some(work) = self.take(append, to, call) {
+        if let Some(work) = self.take(append, to, call, false) {
             self.shared.schedule(work);
         }
     }
@@ -159,7 +159,13 @@ impl Engine {
     }
 
     /// Checks an append and puts it into its scope's mailbox. Returns the loop if it must be woken.
-    pub(crate) fn take(&self, append: Append, to: &Arc<dyn ReplyTo>, call: u64) -> Option<Work> {
+    pub(crate) fn take(
+        &self,
+        append: Append,
+        to: &Arc<dyn ReplyTo>,
+        call: u64,
+        room: bool,
+    ) -> Option<Work> {
         let refuse = |outcome| {
             to.answer(call, Answer { outcome, duplicate: false });
             None
@@ -182,7 +188,7 @@ impl Engine {
         }
         let scope = append.scope.clone();
         let mail = Submitted { append, bytes, to: Arc::clone(to), call };
-        self.shared.send(&scope, Letter::Append(mail))
+        self.shared.send(&scope, Letter::Append(mail), room)
     }
 
     /// Asks the state of a scope's validator. Never blocks; exactly one answer goes to `to`.
@@ -207,7 +213,7 @@ impl Engine {
             return to.state(call, Err(RequestError::Failed(why)));
         }
         let letter = Letter::Query { name, args, bytes, to: Arc::clone(to), call };
-        if let Some(work) = self.shared.send(scope, letter) {
+        if let Some(work) = self.shared.send(scope, letter, false) {
             self.shared.schedule(work);
         }
     }

@@ -111,7 +111,7 @@ impl Joint {
     pub(crate) fn pass_on(self: Box<Self>, shared: &Arc<Shared>) {
         let Some(next) = self.appends.get(self.held.len()) else { return self.decide(shared) };
         let scope = next.scope.clone();
-        if let Some(work) = shared.send(&scope, Letter::Joint(self)) {
+        if let Some(work) = shared.send(&scope, Letter::Joint(self), false) {
             shared.schedule(work);
         }
     }

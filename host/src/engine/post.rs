@@ -9,9 +9,17 @@ use std::sync::Arc;
 impl Shared {
     /// Puts a letter into the mailbox of a scope, or answers it. Returns the loop if it was idle and
     /// must be woken.
-    pub(crate) fn send(self: &Arc<Self>, scope: &ScopeName, mut letter: Letter) -> Option<Work> {
+    ///
+    /// `room` says that whoever sends has waited for room and got it: what has come in between does not
+    /// count against it.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        scope: &ScopeName,
+        mut letter: Letter,
+        room: bool,
+    ) -> Option<Work> {
         loop {
-            if !self.has_room(scope) {
+            if !room && !self.has_room(scope) {
                 letter.give_up(self, Outcome::Overloaded(Overload::Instances));
                 return None;
             }

@@ -75,7 +75,7 @@ impl Requests {
 
     /// Waits until the scope is in memory, or may come in: a client that starts many scopes at once is
     /// slowed down. Without room after a while it is refused.
-    async fn wait_for_room(&mut self, scope: &ScopeName) {
+    async fn wait_for_room(&mut self, scope: &ScopeName) -> bool {
         let mut looks = 0;
         while !self.burst.has_room(scope) && looks < ROOM_LOOKS {
             // Scopes leave when what they decided is durable, so that must be on its way.
@@ -83,6 +83,7 @@ impl Requests {
             tokio::time::sleep(ROOM_PAUSE).await;
             looks += 1;
         }
+        looks < ROOM_LOOKS
     }
 
     /// Takes one request.
@@ -126,9 +127,14 @@ impl Requests {
             return Err("the number of a call is 0, which belongs to the session".to_owned());
         }
         if let Request::Append(append) = request {
-            self.wait_for_room(&append.scope).await;
+            let room = self.wait_for_room(&append.scope).await;
             self.started += 1;
-            self.burst.append(append, &self.session.reply_to, call);
+            let to = &self.session.reply_to;
+            if room {
+                self.burst.append_with_room(append, to, call);
+            } else {
+                self.burst.append(append, to, call);
+            }
             return Ok(());
         }
         if let Request::Query { scope, name, args, at } = request {
