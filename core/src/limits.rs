@@ -142,7 +142,7 @@ pub struct Limits {
     /// Validator instances alive at a time. Three memory maps each, of the 65,530 that Linux grants
     /// by default. Default 10,000.
     pub instances_max: usize,
-    /// Bytes of memory of all instances; beyond it cold scopes leave. An instance counts by its data, 64
+    /// Bytes of memory of all instances; beyond it cold scopes leave. An instance counts by its data, 32
     /// KiB and all that its linear memory has grown by. Default 1,024 MiB.
     pub instance_bytes_max: usize,
     /// Bytes of appends that wait for candidates; more are not compared. Default 16 MiB.

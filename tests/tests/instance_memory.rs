@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// What one instance of the rules counts for: the least there is, and its few bytes of data.
-const INSTANCE: usize = 65 * 1024;
+const INSTANCE: usize = 33 * 1024;
 
 #[test]
 fn scopes_leave_when_their_instances_have_more_memory_than_they_should() {
