@@ -68,21 +68,8 @@ fn stage(log: &dyn EventLog, from: &ScopeRow, records: &[Vec<u8>], part: usize) 
     let mut at = row.floor.seq;
     let units = records.chunks(part).map(|part| {
         let records: Vec<_> = part.iter().map(|r| Record::from_bytes(r).unwrap()).collect();
-        let unit = Unit {
-            scope: Arc::clone(&row),
-            at,
-            bytes: 0,
-            index: Vec::new(),
-            decision: None,
-            snapshot: None,
-            dropped: None,
-            module: None,
-            change: Some(Box::new(Change::Stage)),
-            rejection: None,
-            proposed: None,
-            host_ms: NOW,
-            records,
-        };
+        let (change, bare) = (Some(Box::new(Change::Stage)), Unit::bare(Arc::clone(&row)));
+        let unit = Unit { at, records, change, host_ms: NOW, ..bare };
         at = at.plus(part.len() as u64);
         unit
     });

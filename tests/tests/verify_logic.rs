@@ -39,21 +39,9 @@ fn forge(memory: &Memory, name: &str, op: Op, by: (Digest, Seq), proposed: Optio
         validator: by.0,
         binding: by.1,
     };
-    let unit = Unit {
-        at: row.head,
-        bytes: row.bytes,
-        records: vec![Record::encode(&row.hash, &body).unwrap()],
-        index: Vec::new(),
-        decision: None,
-        snapshot: None,
-        module: None,
-        change: None,
-        rejection: None,
-        proposed,
-        dropped: None,
-        host_ms: 1_000_000,
-        scope: Arc::new(row),
-    };
+    let records = vec![Record::encode(&row.hash, &body).unwrap()];
+    let (at, bytes, host_ms) = (row.head, row.bytes, 1_000_000);
+    let unit = Unit { at, bytes, records, proposed, host_ms, ..Unit::bare(Arc::new(row)) };
     memory.log.commit(&mut [unit]).unwrap();
 }
 

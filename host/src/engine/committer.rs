@@ -55,12 +55,11 @@ struct Queue {
 
 /// Buffers that the committer uses again and again.
 #[derive(Default)]
-pub(crate) struct Desk {
+struct Desk {
     items: Vec<Item>,
     units: Vec<Unit>,
     thens: Vec<Then>,
     last_appends: usize,
-    turns: u32,
 }
 
 /// The right, and the duty, to commit what waits. Dropped, it leaves that to the thread.
@@ -75,7 +74,7 @@ impl Lead {
     /// Commits what waits. Blocks for the disk.
     pub(crate) fn commit(self) {
         let committer = &self.shared.committer;
-        let turn = || committer.turn(&self.shared, &mut committer.desk());
+        let turn = || committer.turn(&self.shared);
         if std::panic::catch_unwind(AssertUnwindSafe(turn)).is_err() {
             committer.panicked(&self.shared);
         }
@@ -208,13 +207,13 @@ impl Committer {
 
     /// The committer's thread: commits until it is stopped and nothing waits.
     pub(crate) fn run(&self, shared: &Shared) {
+        let mut turns = 0_u32;
         while self.wait(shared) {
             let _busy = Busy(self);
-            let mut desk = self.desk();
-            self.gather(desk.last_appends);
-            self.turn(shared, &mut desk);
-            desk.turns = desk.turns.wrapping_add(1);
-            if desk.turns.is_multiple_of(SWEEP_EVERY) {
+            self.gather(self.desk().last_appends);
+            self.turn(shared);
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(SWEEP_EVERY) {
                 self.sweep(shared);
             }
         }
@@ -277,7 +276,8 @@ impl Committer {
 
     /// Takes what waits and commits it, in as many groups as the caps ask for. False if nothing
     /// waited.
-    pub(crate) fn turn(&self, shared: &Shared, desk: &mut Desk) -> bool {
+    pub(crate) fn turn(&self, shared: &Shared) -> bool {
+        let desk = &mut *self.desk();
         {
             let mut queue = self.lock();
             std::mem::swap(&mut queue.items, &mut desk.items);

@@ -2,7 +2,6 @@
 
 use super::beside::{self, Bell};
 use super::burst::Burst;
-use super::committer::Desk;
 use super::item::Item;
 use super::mailbox::{Letter, Submitted, Work, as_request_error};
 use super::pool::{Pool, Scheduler};
@@ -61,13 +60,12 @@ pub struct Engine {
     pub(super) runtime: Arc<Runtime>,
 }
 
-/// The threads, or the desk on which a simulation commits by hand.
+/// The threads, if a simulation does not take their place.
 pub(super) struct Runtime {
     /// Rung when the store stops.
     pub(super) bell: Arc<Bell>,
     pool: Option<Arc<Pool>>,
     committer: Mutex<Option<JoinHandle<()>>>,
-    desk: Mutex<Desk>,
     shared: Arc<Shared>,
 }
 
@@ -120,7 +118,6 @@ impl Engine {
             bell: Arc::default(),
             pool,
             committer: Mutex::new(committer),
-            desk: Mutex::default(),
             shared: Arc::clone(&shared),
         });
         let engine = Engine { shared, loader, system, runtime };
@@ -383,8 +380,7 @@ impl Engine {
 
     /// Commits what waits; false if nothing did. Only with [`Drive::Manual`].
     pub fn commit_turn(&self) -> bool {
-        let mut desk = self.runtime.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let committed = self.shared.committer.turn(&self.shared, &mut desk);
+        let committed = self.shared.committer.turn(&self.shared);
         let swept = self.shared.committer.sweep(&self.shared);
         committed || swept
     }

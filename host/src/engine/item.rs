@@ -8,7 +8,7 @@ use super::shared::Shared;
 use crate::log::{Decision, INDEX_ROW_BYTES, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Proposal, Seq};
+use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Proposal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -142,27 +142,6 @@ impl Item {
     fn new(unit: Unit, cell: Option<&Arc<Cell>>, bytes: usize, reply: Reply) -> Self {
         let then = Then { cell: cell.map(Arc::clone), bytes, reply, units: 1 };
         Item { unit, then, behind: Some((0, 0)) }
-    }
-}
-
-impl Unit {
-    /// A unit that stores nothing; it keeps its place in the order of answers.
-    pub(crate) fn bare(scope: Arc<ScopeRow>) -> Self {
-        Unit {
-            scope,
-            at: Seq::ZERO,
-            bytes: 0,
-            records: Vec::new(),
-            index: Vec::new(),
-            decision: None,
-            snapshot: None,
-            dropped: None,
-            module: None,
-            change: None,
-            rejection: None,
-            proposed: None,
-            host_ms: 0,
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What all logs do with the units of one group commit before they write them.
 
 use super::rows::Run;
-use super::{Change, CommitError, Unit};
+use super::{Change, CommitError, ScopeRow, Unit};
 use atomic_store_core::record::RecordView;
-use atomic_store_core::{Position, ScopeId};
+use atomic_store_core::{Position, ScopeId, Seq};
+use std::sync::Arc;
 
 /// The units of one commit, seen as a whole.
 #[derive(Debug)]
@@ -73,6 +74,26 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
 }
 
 impl Unit {
+    /// A unit that stores nothing; it keeps its place in the order of answers.
+    #[must_use]
+    pub fn bare(scope: Arc<ScopeRow>) -> Self {
+        Unit {
+            scope,
+            at: Seq::ZERO,
+            bytes: 0,
+            records: Vec::new(),
+            index: Vec::new(),
+            decision: None,
+            snapshot: None,
+            dropped: None,
+            module: None,
+            change: None,
+            rejection: None,
+            proposed: None,
+            host_ms: 0,
+        }
+    }
+
     /// True if its records are kept unseen.
     #[must_use]
     pub fn is_staged(&self) -> bool {

@@ -96,40 +96,16 @@ impl Writer {
         }
         let decision =
             Decision::Committed { first: at.next(), last: self.head, reason: None, meta: None };
-        Unit {
-            scope: Arc::clone(&self.row),
-            at,
-            bytes,
-            records,
-            index: Vec::new(),
-            decision: Some((append_id(id), decision)),
-            snapshot: None,
-            dropped: None,
-            module: None,
-            change: None,
-            rejection: None,
-            proposed: None,
-            host_ms: NOW,
-        }
+        let decision = Some((append_id(id), decision));
+        let bare = Unit::bare(Arc::clone(&self.row));
+        Unit { at, bytes, records, decision, host_ms: NOW, ..bare }
     }
 
     /// A unit that only remembers a decision.
     pub(crate) fn empty(&self, id: u64, decision: Decision) -> Unit {
-        Unit {
-            scope: Arc::clone(&self.row),
-            at: self.head,
-            bytes: self.bytes,
-            records: Vec::new(),
-            index: Vec::new(),
-            decision: Some((append_id(id), decision)),
-            snapshot: None,
-            dropped: None,
-            module: None,
-            change: None,
-            rejection: None,
-            proposed: None,
-            host_ms: NOW,
-        }
+        let decision = Some((append_id(id), decision));
+        let bare = Unit::bare(Arc::clone(&self.row));
+        Unit { at: self.head, bytes: self.bytes, decision, host_ms: NOW, ..bare }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Medians and spreads of a few samples, and numbers for people.
 
+use atomic_store_core::grouped;
+
 /// The middle of some numbers, and the lowest and the highest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Middle {
@@ -40,19 +42,6 @@ pub(crate) fn rate(per_s: f64) -> String {
         value => value.round(),
     };
     grouped(rounded as u64)
-}
-
-/// A number with commas.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A time given in microseconds.

@@ -77,6 +77,13 @@ impl Point {
         Middle::of(self.samples.iter().map(Sample::per_s))
     }
 
+    /// How many times as fast as another, round by round, in the middle.
+    pub(crate) fn times(&self, other: &Point) -> Option<f64> {
+        let rounds = self.samples.iter().zip(&other.samples);
+        let times = rounds.map(|(own, other)| own.per_s() / other.per_s().max(1e-9));
+        Middle::of(times).map(|middle| middle.median)
+    }
+
     /// The median over the rounds of some number.
     pub(crate) fn middle(&self, of: impl Fn(&Sample) -> f64) -> Option<f64> {
         Middle::of(self.samples.iter().map(of)).map(|middle| middle.median)

@@ -22,7 +22,7 @@ pub(super) struct Axis {
 impl Axis {
     /// Values that each are a multiple of the one before.
     pub(super) fn powers(values: impl IntoIterator<Item = f64>) -> Self {
-        let tick = |value: f64| (value, crate::stats::grouped(value as u64));
+        let tick = |value: f64| (value, atomic_store_core::grouped(value as u64));
         Axis { ticks: values.into_iter().map(tick).collect(), logarithmic: true }
     }
 
@@ -84,7 +84,7 @@ impl Plot {
         );
         for decade in low..=high {
             let (value, right) = (10_f64.powi(decade), WIDTH - RIGHT);
-            let (at, label) = (y(value), crate::stats::grouped(value as u64));
+            let (at, label) = (y(value), atomic_store_core::grouped(value as u64));
             put(
                 &mut svg,
                 format_args!(

@@ -1,9 +1,11 @@
 //! What was to be reached, and what was: the last table of the page.
 
+use super::sections::name;
 use super::{Results, stored};
 use crate::failure::Failure;
 use crate::servers::Peer;
 use crate::stats::{Middle, ratio};
+use atomic_store_core::counted;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -52,16 +54,11 @@ pub(super) fn table(out: &Path) -> Result<String, Failure> {
     let mut rows = String::new();
     for goal in &TIMES {
         let Some(results) = stored(out, goal.section)? else { continue };
-        let of = |peer| results.point(peer, goal.case, goal.clients)?.per_s();
+        let of = |peer| results.point(peer, goal.case, goal.clients);
         let (Some(ours), Some(theirs)) = (of(Peer::Atomic), of(goal.peer)) else { continue };
-        let found = ours.median / theirs.median;
-        let what = format!(
-            "{}. {}, {} clients: times {}",
-            goal.section,
-            goal.case,
-            goal.clients,
-            goal.peer.name()
-        );
+        let Some(found) = ours.times(theirs) else { continue };
+        let (clients, peer) = (counted(goal.clients as u64, "client"), name(goal.peer, goal.case));
+        let what = format!("{}. {}, {clients}: times {peer}", goal.section, goal.case);
         let (wanted, got) = (format!("at least {}", ratio(goal.reach)), ratio(found));
         row(&mut rows, &what, &wanted, &got, found >= goal.reach, goal.otherwise)?;
     }

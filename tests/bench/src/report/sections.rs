@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use crate::job::Latency;
 use crate::sections::GROW_CLIENTS;
 use crate::servers::Peer;
-use crate::stats::{Middle, bytes, grouped, rate, ratio, time};
+use crate::stats::{Middle, bytes, rate, ratio, time};
+use atomic_store_core::{counted, grouped};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -39,7 +40,7 @@ fn plain_name(peer: Peer) -> &'static str {
 }
 
 /// What the table of a case calls a peer.
-fn name(peer: Peer, case: &str) -> &'static str {
+pub(super) fn name(peer: Peer, case: &str) -> &'static str {
     if case.ends_with("per append") { plain_name(peer) } else { peer.name() }
 }
 
@@ -56,10 +57,7 @@ fn head(
 }
 
 fn clients_head(clients: &[usize]) -> impl Iterator<Item = String> {
-    clients.iter().map(|count| match count {
-        1 => "1 client".to_owned(),
-        count => format!("{} clients", grouped(*count as u64)),
-    })
+    clients.iter().map(|count| counted(*count as u64, "client"))
 }
 
 /// A rate, and how many times as fast Atomic Store is, round by round; bold where it is not.
@@ -68,9 +66,7 @@ fn beside(own: Option<&Point>, point: Option<&Point>) -> String {
         return "failed".to_owned();
     };
     let per_s = rate(per_s.median);
-    let rounds = own.into_iter().flat_map(|own| own.samples.iter().zip(&point.samples));
-    let ratios = rounds.map(|(own, other)| own.per_s() / other.per_s().max(1e-9));
-    match Middle::of(ratios).map(|middle| middle.median) {
+    match own.and_then(|own| own.times(point)) {
         Some(times) if point.peer != Peer::Atomic && times < 1.0 => {
             format!("**{per_s}** ({})", ratio(times))
         }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::job::{Fill, Work};
 use crate::runner::{Bench, Turn, load};
 use crate::servers::{Peer, Server, bind_atomic, first_append};
-use crate::stats::grouped;
+use atomic_store_core::grouped;
 
 /// Scopes over which the events of the store are spread.
 const SCOPES: usize = 1_000;

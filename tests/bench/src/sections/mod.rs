@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::{Fill, Work};
 use crate::runner::{Bench, Turn};
 use crate::servers::Peer;
-use crate::stats::grouped;
+use atomic_store_core::grouped;
 
 pub(crate) use cold::cold;
 pub(crate) use sizes::sizes;

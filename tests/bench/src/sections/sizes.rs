@@ -7,7 +7,7 @@ use crate::procs;
 use crate::runner::{Bench, Turn, load};
 use crate::servers::{Peer, Server, Settings, first_append};
 use crate::shape::PAYLOAD_BYTES;
-use crate::stats::grouped;
+use atomic_store_core::grouped;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
