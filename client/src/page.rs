@@ -2,7 +2,6 @@
 
 use atomic_store_core::contents::{self, Intact, TOGETHER};
 use atomic_store_core::protocol::Entry;
-use atomic_store_core::record::RecordView;
 use std::vec::IntoIter;
 
 /// The entries of a page, looked at some at a time.
@@ -22,10 +21,8 @@ impl Page {
     /// The next entry, and whether its content is known to be intact.
     pub(crate) fn next(&mut self) -> Option<(Entry, bool)> {
         if self.given >= TOGETHER {
-            let ahead = self.entries.as_slice().iter().take(TOGETHER);
-            let mut views = Vec::with_capacity(ahead.len());
-            views.extend(ahead.map_while(|entry| RecordView::parse(&entry.record).ok()));
-            (self.intact, self.given) = (contents::intact(&views), 0);
+            let ahead = self.entries.as_slice().iter().map(|entry| &entry.record[..]);
+            (self.intact, self.given) = (contents::intact(ahead), 0);
         }
         let intact = self.intact.has(self.given);
         self.given += 1;

@@ -51,10 +51,12 @@ thread_local! {
     static CONTENTS: RefCell<Box<Contents>> = RefCell::default();
 }
 
-/// Looks at the first [`TOGETHER`] of these events.
+/// Looks at the first [`TOGETHER`] of these records, up to one that cannot be parsed.
 #[must_use]
-pub fn intact(events: &[RecordView<'_>]) -> Intact {
-    CONTENTS.with_borrow_mut(|contents| contents.check(events))
+pub fn intact<'a>(records: impl Iterator<Item = &'a [u8]>) -> Intact {
+    let mut events = Vec::with_capacity(TOGETHER);
+    events.extend(records.take(TOGETHER).map_while(|record| RecordView::parse(record).ok()));
+    CONTENTS.with_borrow_mut(|contents| contents.check(&events))
 }
 
 impl Intact {
@@ -73,7 +75,6 @@ impl Default for Contents {
 
 impl Contents {
     fn check(&mut self, events: &[RecordView<'_>]) -> Intact {
-        let events = &events[..events.len().min(TOGETHER)];
         let mut left: u32 = 0;
         let mut intact = 0;
         for (at, event) in events.iter().enumerate() {
@@ -183,8 +184,7 @@ mod tests {
     }
 
     fn check(records: &[Vec<u8>]) -> Vec<bool> {
-        let views: Vec<_> = records.iter().map(|one| RecordView::parse(one).unwrap()).collect();
-        let found = intact(&views);
+        let found = intact(records.iter().map(Vec::as_slice));
         (0..records.len()).map(|at| found.has(at)).collect()
     }
 

@@ -4,7 +4,6 @@
 use super::ReadError;
 use super::fjall_tree::read_error;
 use atomic_store_core::contents::{self, Intact, TOGETHER};
-use atomic_store_core::record::RecordView;
 use fjall::{Guard, Slice};
 
 /// Whoever reads few events does not pay for many.
@@ -69,8 +68,6 @@ impl<I: Iterator<Item = Guard>> Ahead<I> {
             return;
         }
         // What cannot be parsed is found by the walk; those behind it need not be looked at.
-        let mut views = Vec::with_capacity(self.taken.len());
-        views.extend(self.taken.iter().map_while(|one| RecordView::parse(one).ok()));
-        self.intact = contents::intact(&views);
+        self.intact = contents::intact(self.taken.iter().map(|record| &record[..]));
     }
 }
