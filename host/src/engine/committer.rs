@@ -306,6 +306,7 @@ impl Committer {
         }
         desk.items = items;
         commit(shared, desk);
+        shared.log.between();
         true
     }
 }

@@ -4,6 +4,7 @@ use super::fjall_decisions::Decisions;
 use super::fjall_past::{self, Changed, Sweep};
 use super::fjall_proposed;
 use super::fjall_rejections::Journal;
+use super::fjall_runway::Runway;
 use super::fjall_tree::Tree;
 use super::group::{self, Group};
 use super::rows::{self, Buckets, Mask, OrderRow, ScopeHead};
@@ -21,6 +22,9 @@ const HEAD_EVERY: u64 = 16;
 /// Scopes whose mask is kept at hand.
 const MASKS: usize = 4096;
 
+/// What the journal holds of a unit beside its records, about.
+const ROWS_BYTES: u64 = 64;
+
 /// What only the one who commits needs to know.
 pub(super) struct Committer {
     /// The last position given out and durable.
@@ -35,6 +39,7 @@ pub(super) struct Committer {
     expiry: Expiry,
     pub(super) sweep: Sweep,
     pub(super) rejections: Journal,
+    pub(super) runway: Runway,
     secret: [u8; 32],
     masks: Vec<Option<(ScopeName, Mask)>>,
     heads: HashSet<ScopeId>,
@@ -68,6 +73,7 @@ impl Committer {
         secret: [u8; 32],
         decisions: Decisions,
         rejections: Journal,
+        runway: Runway,
     ) -> Self {
         Committer {
             decisions,
@@ -78,6 +84,7 @@ impl Committer {
             expiry: Expiry::default(),
             sweep: Sweep::default(),
             rejections,
+            runway,
             secret,
             masks: vec![None; MASKS],
             heads: HashSet::new(),
@@ -120,6 +127,7 @@ impl Committer {
             None => None,
         };
         batch.commit().map_err(|error| CommitError(error.to_string()))?;
+        self.runway.wrote(units.iter().map(|unit| unit.record_bytes() + ROWS_BYTES).sum());
         self.rejections.committed();
         opened.append(&mut self.decisions.committed(tree, buckets, group.host_ms)?);
         if group.events > 0 {

@@ -87,11 +87,7 @@ pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
 /// The bytes of a journal without the hole at its end, which is most of a young one.
 fn written(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(path)?;
-    let mut end = 0;
-    // Where the file system does not know holes, all of the file is data.
-    while let Ok(data) = seek(&file, SeekFrom::Data(end)) {
-        end = seek(&file, SeekFrom::Hole(data))?;
-    }
+    let end = data_end(&file, 0)?;
     seek(&file, SeekFrom::Start(0))?;
     let mut bytes = Vec::with_capacity(usize::try_from(end).unwrap_or(0));
     Read::by_ref(&mut file).take(end).read_to_end(&mut bytes)?;
@@ -100,6 +96,17 @@ fn written(path: &Path) -> io::Result<Vec<u8>> {
         bytes.truncate(bytes.len() - ZEROS.len());
     }
     Ok(bytes)
+}
+
+/// Where the hole at the end of a file begins, which is not before `from`. Moves the place where the file
+/// is read.
+pub(super) fn data_end(file: &fs::File, from: u64) -> io::Result<u64> {
+    let mut end = from;
+    // Where the file system does not know holes, all of the file is data.
+    while let Ok(data) = seek(file, SeekFrom::Data(end)) {
+        end = seek(file, SeekFrom::Hole(data))?;
+    }
+    Ok(end)
 }
 
 /// Walks the batches of a journal; `seqno` is the number of the last batch before and after.

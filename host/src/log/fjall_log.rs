@@ -115,6 +115,13 @@ impl EventLog for FjallLog {
         result
     }
 
+    fn between(&self) {
+        let mut committer = self.committer();
+        if committer.stopped.is_none() {
+            committer.runway.extend();
+        }
+    }
+
     fn sweep(&self) -> Result<bool, CommitError> {
         let mut committer = self.committer();
         if let Some(why) = &committer.stopped {

@@ -13,6 +13,7 @@ use super::fjall_log::FjallLog;
 use super::fjall_past;
 use super::fjall_read::Names;
 use super::fjall_rejections::Journal;
+use super::fjall_runway::Runway;
 use super::fjall_tree::{Tree, open_error};
 use super::mark::{self, Mark, MarkError};
 use super::rows::{self, Buckets, ScopeHead};
@@ -409,7 +410,9 @@ fn assemble(
     let journal = Journal::load(&tree, &options.limits)
         .map_err(|why| OpenError::Damaged { what: why.to_string(), may_accept: false })?;
     let rejected = Arc::clone(journal.kept());
-    let mut committer = Committer::new(position, commits, scopes, secret, decisions, journal);
+    let runway = Runway::new(&dir.tree()).map_err(io)?;
+    let mut committer =
+        Committer::new(position, commits, scopes, secret, decisions, journal, runway);
     committer.sweep.queue.extend(tree.past.unswept());
     Ok(FjallLog {
         watch: Mutex::new(Some(watch)),

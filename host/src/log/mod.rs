@@ -16,6 +16,7 @@ mod fjall_past;
 mod fjall_proposed;
 mod fjall_read;
 mod fjall_rejections;
+mod fjall_runway;
 mod fjall_tree;
 mod group;
 mod mark;
@@ -67,6 +68,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// [`CommitError`]. The log must not be written again.
     fn sweep(&self) -> Result<bool, CommitError>;
+
+    /// Called between two commits, when everybody has their answer: what makes the next one faster can
+    /// be done here.
+    fn between(&self) {}
 
     /// A number for a scope that is about to be written for the first time.
     fn new_scope_id(&self) -> ScopeId;

@@ -1,0 +1,231 @@
+//! Keeps a stretch of zeros on the disk ahead of the journal's end.
+//!
+//! The tree makes its journals as files of 64 MiB without blocks. A sync then has to give blocks to what
+//! was written, and to write down that it did: up to twice the time of one that finds the blocks there,
+//! for groups of some ten kilobytes. So zeros are written ahead, a few hundred kilobytes at a time, and
+//! become durable with the next group.
+//!
+//! Invariants, each enough that nothing is lost: zeros are written only where zeros are read, while
+//! nothing else writes to a journal (all of that happens under the lock of the one who commits, and no
+//! batch ends with a zero); and never behind the end of the file, where a journal that was opened again
+//! goes on.
+
+use super::fjall_journal::data_end;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// So many zeros there are ahead after they were added to.
+const AHEAD: usize = 256 * 1024;
+/// They are added to when fewer than these are left.
+const ENOUGH: usize = AHEAD / 2;
+/// Looked at after so many bytes, which `ENOUGH` outlasts.
+const LOOK_EVERY: u64 = 64 * 1024;
+/// Above this mean size of a group, zeros cost more than blocks: all bytes are written twice.
+const GROUP_BYTES_MAX: u64 = 48 * 1024;
+
+/// Zeros ahead of the newest journal's end.
+pub(super) struct Runway {
+    folder: PathBuf,
+    /// Number of the newest journal seen.
+    newest: u64,
+    /// That journal, while there is room for zeros in it.
+    file: Option<File>,
+    /// Up to here it holds data, not a hole.
+    through: u64,
+    /// Written since the last look, about.
+    bytes: u64,
+    groups: u64,
+    buffer: Vec<u8>,
+}
+
+impl Runway {
+    /// For the journals in a folder, none of which grows meanwhile.
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        let mut newest = 0;
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse().ok());
+            newest = newest.max(number.unwrap_or(0));
+        }
+        let (folder, file) = (folder.to_owned(), open(folder, newest)?);
+        Ok(Runway { folder, newest, file, through: 0, bytes: 0, groups: 0, buffer: Vec::new() })
+    }
+
+    /// A group of about so many bytes was written.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.groups += 1;
+    }
+
+    /// Writes zeros ahead if it is time. They are a matter of speed only: where they cannot be written,
+    /// there are none.
+    pub(super) fn extend(&mut self) {
+        if self.bytes < LOOK_EVERY {
+            return;
+        }
+        let small = self.bytes / self.groups <= GROUP_BYTES_MAX;
+        (self.bytes, self.groups) = (0, 0);
+        if small && let Err(error) = self.look() {
+            tracing::debug!("no zeros ahead of journal {}: {error}", self.newest);
+            self.file = None;
+        }
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        while let Some(file) = open(&self.folder, self.newest + 1)? {
+            (self.newest, self.file, self.through) = (self.newest + 1, Some(file), 0);
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let length = file.metadata()?.len();
+        self.through = data_end(file, self.through)?;
+        if self.through >= length {
+            self.file = None;
+            return Ok(());
+        }
+        let used = used(file, self.through, &mut self.buffer)?;
+        let Some(used) = used else { return Ok(()) };
+        let through = (used + AHEAD as u64).min(length);
+        self.buffer.clear();
+        self.buffer.resize(usize::try_from(through - self.through).unwrap_or(0), 0);
+        file.write_all_at(&self.buffer, self.through)?;
+        self.through = through;
+        Ok(())
+    }
+}
+
+/// Where the last byte before `through` that is not zero ends; nothing if there are enough zeros.
+fn used(file: &File, through: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u64>> {
+    let from = through.saturating_sub(ENOUGH as u64);
+    buffer.clear();
+    buffer.resize(usize::try_from(through - from).unwrap_or(0), 0);
+    file.read_exact_at(buffer, from)?;
+    let used = buffer.iter().rposition(|byte| *byte != 0).map(|last| from + last as u64 + 1);
+    // Of a file that was just begun, all may be a hole.
+    Ok(used.or((from == 0).then_some(0)))
+}
+
+fn open(folder: &Path, number: u64) -> io::Result<Option<File>> {
+    let path = folder.join(format!("{number}.jnl"));
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fjall_journal::{End, scan};
+    use super::super::fjall_tree::Tree;
+    use super::*;
+    use fjall::PersistMode;
+
+    const ROW: usize = 1000;
+
+    fn open_tree(folder: &Path) -> (Tree, Runway) {
+        let tree = Tree::open(folder, 1 << 20).unwrap();
+        (tree, Runway::new(folder).unwrap())
+    }
+
+    /// The value of the nth row; some end with zeros, as long as the stretch that is looked at.
+    fn value(n: u64) -> Vec<u8> {
+        let mut value = vec![n as u8 | 1; ROW];
+        if n % 100 == 7 {
+            value.resize(ENOUGH + 10, 0);
+        }
+        value
+    }
+
+    fn write(tree: &Tree, runway: &mut Runway, rows: std::ops::Range<u64>) {
+        let mut batch = tree.db.batch().durability(Some(PersistMode::Buffer));
+        let mut bytes = 0;
+        for n in rows {
+            let value = value(n);
+            bytes += value.len() as u64;
+            batch.insert(&tree.recent, n.to_be_bytes(), value);
+        }
+        batch.commit().unwrap();
+        runway.wrote(bytes);
+        runway.extend();
+    }
+
+    /// Bytes on the disk behind what was written to the journal.
+    fn ahead(folder: &Path, number: u64) -> u64 {
+        let file = open(folder, number).unwrap().unwrap();
+        let (end, written) =
+            (data_end(&file, 0).unwrap(), fs::read(folder.join(format!("{number}.jnl"))));
+        let used = written.unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        end - used as u64
+    }
+
+    fn whole(folder: &Path) {
+        for journal in scan(folder).unwrap() {
+            assert_eq!(journal.end, End::Whole, "{}", journal.path.display());
+        }
+    }
+
+    fn has(tree: &Tree, through: u64) {
+        for n in 0..through {
+            let found = tree.recent.get(n.to_be_bytes()).unwrap();
+            assert!(found.is_some_and(|found| *found == *value(n)), "row {n} of {through}");
+        }
+        assert!(tree.recent.get(through.to_be_bytes()).unwrap().is_none());
+    }
+
+    #[test]
+    fn zeros_stay_ahead_over_many_groups_and_journals_and_no_byte_of_a_group_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, mut runway) = open_tree(dir.path());
+        let first = runway.newest;
+        let mut through = 0;
+        while runway.newest < first + 2 {
+            for _ in 0..200 {
+                write(&tree, &mut runway, through..through + 20);
+                through += 20;
+            }
+            whole(dir.path());
+            if runway.file.is_some() {
+                let ahead = ahead(dir.path(), runway.newest);
+                let expected = (ENOUGH - 2 * LOOK_EVERY as usize) as u64..=(AHEAD + 4096) as u64;
+                assert!(expected.contains(&ahead), "{ahead} bytes are ahead");
+            }
+        }
+        has(&tree, through);
+        drop(tree);
+        let (tree, _) = open_tree(dir.path());
+        has(&tree, through);
+    }
+
+    #[test]
+    fn a_journal_that_was_opened_again_does_not_become_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, mut runway) = open_tree(dir.path());
+        write(&tree, &mut runway, 0..100);
+        drop(tree);
+        let (tree, mut runway) = open_tree(dir.path());
+        write(&tree, &mut runway, 100..200);
+        write(&tree, &mut runway, 200..300);
+        let file = open(dir.path(), runway.newest).unwrap().unwrap();
+        assert_eq!(ahead(dir.path(), runway.newest), 0);
+        let length = file.metadata().unwrap().len();
+        write(&tree, &mut runway, 300..301);
+        assert!(file.metadata().unwrap().len() > length, "the tree goes on at the end");
+        whole(dir.path());
+        drop(tree);
+        has(&open_tree(dir.path()).0, 301);
+    }
+
+    #[test]
+    fn large_groups_get_no_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, mut runway) = open_tree(dir.path());
+        write(&tree, &mut runway, 0..200);
+        assert!(ahead(dir.path(), runway.newest) < 4096);
+        for n in 200..400 {
+            write(&tree, &mut runway, n..n + 1);
+        }
+        assert!(ahead(dir.path(), runway.newest) > ENOUGH as u64 / 2);
+    }
+}
