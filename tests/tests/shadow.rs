@@ -113,6 +113,29 @@ fn a_candidate_folds_what_was_stored_and_not_what_it_would_have_stored() {
 }
 
 #[test]
+fn a_candidate_folds_a_long_scope_in_many_turns_before_it_judges_there() {
+    let (_store, caller) = tried(Limits::default(), "r 1.0.0", "r 2.0.0 min=10");
+    caller.engine.end_trial(&all()).unwrap();
+    let events: Vec<_> = (0..5_000_u64).map(|n| n.to_string()).collect();
+    for part in events.chunks(100) {
+        caller.store("s/1", &part.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let candidate = caller.engine.load(b"r 2.0.0 min=10").unwrap().0.digest.to_string();
+    caller.engine.start_trial(all(), &candidate.parse().unwrap(), None, None).unwrap();
+    for late in ["9", "10"] {
+        caller.store("s/1", &[late]);
+    }
+    let mut turns = 0;
+    while caller.engine.trials().pop().unwrap().compared == 0 {
+        assert!(caller.engine.trial_turn(), "it goes on");
+        turns += 1;
+    }
+    assert!((15..50).contains(&turns), "5,000 events were folded in {turns} turns");
+    let found = report(&caller);
+    assert_eq!((found.compared, found.newly_rejected, found.same, found.dropped), (2, 1, 1, 0));
+}
+
+#[test]
 fn a_candidate_that_traps_or_does_not_start_is_told_and_harms_nobody() {
     let (_store, caller) = tried(Limits::default(), "r 1.0.0", "r 2.0.0 trap=3");
     for n in ["1", "3", "2", "3", "4"] {

@@ -131,7 +131,7 @@ impl Traffic {
 /// What came of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turned {
-    /// Something was compared, or given up.
+    /// Something was compared, folded or given up.
     Done,
     /// What is next is not durable yet.
     Early,
@@ -291,9 +291,16 @@ impl Shadow {
             return Turned::Done;
         };
         let compared = taker.desk.compare(shared, candidate, &job, most);
-        if matches!(compared, Compared::Early) {
-            taker.next = Some(job);
-            return Turned::Early;
+        match compared {
+            Compared::Early => {
+                taker.next = Some(job);
+                return Turned::Early;
+            }
+            Compared::Behind => {
+                taker.next = Some(job);
+                return Turned::Done;
+            }
+            _ => {}
         }
         self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
         self.count(job.trial, |counts| counts.book(&job, compared));

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Scopes that candidates follow at a time; appends of others are not compared. Folding scopes anew
 /// in turn, because they do not fit, would cost more than it shows.
 const FORKS_MAX: usize = 512;
+/// Events that a candidate folds in a turn. It may have to fold millions before it can judge for the first
+/// time, and rests in between while appends come.
+const FOLDED_IN_TURN: u64 = 256;
 /// Milliseconds without an append after which a scope makes place for another.
 const IDLE_MS: u64 = 5_000;
 /// Bytes of what a candidate said that are told.
@@ -41,6 +44,8 @@ struct Kept {
 pub(super) enum Compared {
     /// Its events are not durable yet.
     Early,
+    /// The candidate folds what was before it.
+    Behind,
     /// It could not be compared, by no fault of the candidate.
     GivenUp,
     Same {
@@ -61,8 +66,8 @@ impl Desk {
         self.forks.retain(|(trial, _), _| running(*trial));
     }
 
-    /// Lets the candidate judge an append, and holds that against what was decided. A new instance
-    /// folds at most so many events.
+    /// Lets the candidate judge an append, and holds that against what was decided; or fold a part of what
+    /// was before it, unless that is more than so many events.
     pub(super) fn compare(
         &mut self,
         shared: &Arc<Shared>,
@@ -86,11 +91,12 @@ impl Desk {
             return Compared::GivenUp;
         }
         let key = (job.trial, job.row.name.clone());
-        let mut kept = match self.take(shared, candidate, job, (Arc::new(row), most), &key) {
+        let mut kept = match self.take(shared, candidate, job, Arc::new(row), &key) {
             Ok(kept) => kept,
             Err(why) => return why,
         };
         let compared = match &mut kept.fork {
+            Ok(fork) if job.after.0 - fork.loaded.head.0 > most => Compared::GivenUp,
             Ok(fork) => judge(shared, fork, job),
             Err(why) => Compared::Fault(why.clone()),
         };
@@ -102,13 +108,13 @@ impl Desk {
         compared
     }
 
-    /// The instance of the job's scope, with any state before the job.
+    /// The instance of the job's scope, with some state before the job.
     fn take(
         &mut self,
         shared: &Arc<Shared>,
         candidate: Binding,
         job: &Job,
-        (row, most): (Arc<ScopeRow>, u64),
+        row: Arc<ScopeRow>,
         key: &(Seq, ScopeName),
     ) -> Result<Kept, Compared> {
         let used_ms = shared.clock.now_ms();
@@ -132,11 +138,15 @@ impl Desk {
                 place.insert(ruling).again()
             }
         };
-        let folds = job.after.0.saturating_sub(row.floor.seq.0);
-        if folds > most {
-            return Err(Compared::GivenUp);
-        }
-        match Fork::under(shared, row, job.after, ruling) {
+        let at = if ruling.rules.folds() {
+            let Ok(snapshot) = shared.log.snapshot(row.id, &ruling.rule, job.after) else {
+                return Err(Compared::GivenUp);
+            };
+            snapshot.map_or(row.floor.seq, |snapshot| snapshot.seq)
+        } else {
+            job.after
+        };
+        match Fork::under(shared, row, at, ruling) {
             Ok(fork) => Ok(Kept { used_ms, fork: Ok(fork) }),
             Err(RequestError::Overloaded(_) | RequestError::Damaged(_)) => Err(Compared::GivenUp),
             Err(why) => Ok(Kept { used_ms, fork: Err(why.to_string()) }),
@@ -145,8 +155,12 @@ impl Desk {
 }
 
 fn judge(shared: &Arc<Shared>, fork: &mut Fork, job: &Job) -> Compared {
-    if let Err(why) = go_on(shared, fork, job.after, &mut |_| {}) {
+    let part = job.after.min(fork.loaded.head.plus(FOLDED_IN_TURN));
+    if let Err(why) = go_on(shared, fork, part, &mut |_| {}) {
         return why;
+    }
+    if part < job.after {
+        return Compared::Behind;
     }
     let Some(instance) = &mut fork.loaded.instance else { return Compared::GivenUp };
     let verdict = instance.validate(&job.proposals, job.host_ms);

@@ -46,8 +46,8 @@ impl Counts {
     pub(super) fn book(&mut self, job: &Job, compared: Compared) {
         self.taken += 1;
         let (what, fuel, candidate) = match compared {
-            // It was put back, and not booked.
-            Compared::Early => return,
+            // Those are put back, and not booked.
+            Compared::Early | Compared::Behind => return,
             Compared::GivenUp => {
                 self.dropped += 1;
                 return;
