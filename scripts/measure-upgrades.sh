@@ -53,7 +53,7 @@ shadow)
                         --config '{"increment":"0.01"}' >"$dir/said"
                 fi
                 # shellcheck disable=SC2086  # two words are meant
-                point=$(load $shape 1 --after $after)
+                point=$(load $shape 3 --after $after)
                 if [ "$way" = with ]; then
                     report=$("$program" --json --data "$dir/store" validator shadow report |
                         jq -c '{compared,not_compared,waiting,divergences}')

@@ -39,10 +39,11 @@ const FOLDED_AT_CLOSE: u64 = 100_000;
 /// After so long without an append the store is not busy. What is in flight would not tell: between an
 /// answer and the next append of the same client there is nothing, and yet both want the core.
 const CALM: Duration = Duration::from_millis(20);
-/// How many times as long as it worked the thread rests while the store is busy: 2 % of one core.
-const RESTS: u32 = 49;
+/// How many times as long as it worked the thread rests while the store is busy: half a percent of one core.
+/// Whoever appends one event at a time notices several times its share, as it comes in between.
+const RESTS: u32 = 199;
 /// It rests once it owes so much: a few long rests disturb less than many short ones.
-const OWED: Duration = Duration::from_millis(5);
+const OWED: Duration = Duration::from_millis(50);
 
 /// What waits for candidates, and what they said so far.
 pub(crate) struct Shadow {
