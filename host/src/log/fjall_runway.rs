@@ -5,12 +5,12 @@
 //! for groups of some ten kilobytes. So zeros are written ahead, a few hundred kilobytes at a time, and
 //! become durable with the next group.
 //!
-//! Invariants, each enough that nothing is lost: zeros are written only where zeros are read, while
-//! nothing else writes to a journal (all of that happens under the lock of the one who commits, and no
-//! batch ends with a zero); and never behind the end of the file, where a journal that was opened again
-//! goes on.
+//! Invariants: zeros are written only where zeros are, behind the last byte that is none; no batch ends
+//! with a zero. Nothing else writes to a journal meanwhile: all of it happens under the lock of the one who
+//! commits. Never behind the end of the file, where the tree goes on with a journal that it opened again.
 
 use super::fjall_journal::data_end;
+use rustix::fs::statfs;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -25,6 +25,10 @@ const LOOK_EVERY: u64 = 64 * 1024;
 /// Above this mean size of a group, zeros cost more than blocks: all bytes are written twice.
 const GROUP_BYTES_MAX: u64 = 48 * 1024;
 
+/// What `statfs` calls btrfs, F2FS, bcachefs and ZFS: they write to new places what is written again, so
+/// zeros would only cost.
+const NEVER_IN_PLACE: [i128; 4] = [0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
+
 /// Zeros ahead of the newest journal's end.
 pub(super) struct Runway {
     folder: PathBuf,
@@ -38,6 +42,8 @@ pub(super) struct Runway {
     bytes: u64,
     groups: u64,
     buffer: Vec<u8>,
+    /// True where zeros only cost.
+    idle: bool,
 }
 
 impl Runway {
@@ -49,8 +55,10 @@ impl Runway {
             let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse().ok());
             newest = newest.max(number.unwrap_or(0));
         }
+        let idle = NEVER_IN_PLACE.contains(&i128::from(statfs(folder)?.f_type));
         let (folder, file) = (folder.to_owned(), open(folder, newest)?);
-        Ok(Runway { folder, newest, file, through: 0, bytes: 0, groups: 0, buffer: Vec::new() })
+        let (through, bytes, groups, buffer) = (0, 0, 0, Vec::new());
+        Ok(Runway { folder, newest, file, through, bytes, groups, buffer, idle })
     }
 
     /// A group of about so many bytes was written.
@@ -62,7 +70,7 @@ impl Runway {
     /// Writes zeros ahead if it is time. They are a matter of speed only: where they cannot be written,
     /// there are none.
     pub(super) fn extend(&mut self) {
-        if self.bytes < LOOK_EVERY {
+        if self.bytes < LOOK_EVERY || self.idle {
             return;
         }
         let small = self.bytes / self.groups <= GROUP_BYTES_MAX;
@@ -126,7 +134,8 @@ mod tests {
 
     fn open_tree(folder: &Path) -> (Tree, Runway) {
         let tree = Tree::open(folder, 1 << 20).unwrap();
-        (tree, Runway::new(folder).unwrap())
+        // Wherever the tests run.
+        (tree, Runway { idle: false, ..Runway::new(folder).unwrap() })
     }
 
     /// The value of the nth row; some end with zeros, as long as the stretch that is looked at.

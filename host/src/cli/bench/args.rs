@@ -72,9 +72,6 @@ pub(crate) struct BenchClient {
     /// Events in each append
     #[arg(long, default_value_t = 1)]
     pub(super) batch: u64,
-    /// Payloads count up from the number after this one; for a store that has some of them
-    #[arg(long, default_value_t = 0)]
-    pub(super) after: u64,
     #[arg(long)]
     pub(super) seconds: f64,
     #[arg(long)]

@@ -40,7 +40,7 @@ async fn load(args: BenchClient) -> Result<Rc<Shared>, Failure> {
     let shared = Rc::new(Shared {
         client,
         shape: Shape::new(&args.kind, &args.payload),
-        counts: RefCell::new(vec![args.after; scopes.len()]),
+        counts: RefCell::new(vec![0; scopes.len()]),
         scopes,
         batch: args.batch,
         meter: RefCell::new(Meter::start(args.seconds)?),
