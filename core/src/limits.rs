@@ -143,7 +143,7 @@ pub struct Limits {
     /// by default. Default 10,000.
     pub instances_max: usize,
     /// Bytes of memory of all instances; beyond it cold scopes leave. An instance counts by its data, 32
-    /// KiB and all that its linear memory has grown by. Default 1,024 MiB.
+    /// KiB and all that its linear memory has grown by beyond 64 KiB. Default 1,024 MiB.
     pub instance_bytes_max: usize,
     /// Bytes of appends that wait for candidates; more are not compared. Default 16 MiB.
     pub trial_bytes_max: usize,

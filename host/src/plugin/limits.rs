@@ -19,6 +19,9 @@ const TABLES_MAX: usize = 64;
 const MEMORIES_MAX: usize = 8;
 /// Bytes of a fault's detail. It is stored and shown, and parts of it are the guest's own names.
 const DETAIL_BYTES_MAX: usize = 1_024;
+/// What a memory may grow by before it counts: the heap that it counts for at its start. Compilers leave
+/// the rest of the page behind the data for that, and the allocator asks for one more.
+const HEAP_BYTES: usize = 64 * 1024;
 /// Frames of the guest's stack that a fault names.
 const FRAMES_MAX: usize = 6;
 /// Frames that go to the host's log.
@@ -33,6 +36,8 @@ pub(super) struct Meter {
     memory_bytes: usize,
     /// What a memory counts for at its start; see footprint.rs.
     started_bytes: usize,
+    /// What may still be grown by without counting.
+    heap_bytes: usize,
     /// What this instance counts for.
     counted: usize,
     /// What all instances count for.
@@ -48,6 +53,7 @@ impl Meter {
             table_elements_max: limits.table_elements_max,
             memory_bytes: 0,
             started_bytes,
+            heap_bytes: HEAP_BYTES,
             counted: 0,
             all,
             memories: 0,
@@ -92,7 +98,13 @@ impl ResourceLimiter for Meter {
         }
         // A memory only grows, so this is what it grows by.
         let grown = total.saturating_sub(self.memory_bytes);
-        let counts = if current == 0 { grown.min(self.started_bytes) } else { grown };
+        let counts = if current == 0 {
+            grown.min(self.started_bytes)
+        } else {
+            let heap = grown.min(self.heap_bytes);
+            self.heap_bytes -= heap;
+            grown - heap
+        };
         self.counted += counts;
         self.all.fetch_add(counts, Ordering::Relaxed);
         self.memory_bytes = total;
@@ -217,4 +229,26 @@ fn detail(mut text: String, frames: Option<&WasmBacktrace>) -> String {
         let _infallible = write!(text, " (in {})", names.join(" < "));
     }
     cut(&text, DETAIL_BYTES_MAX).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 * 1024;
+
+    #[test]
+    fn an_instance_counts_by_what_it_starts_with_and_what_it_grows_by_after_its_first_heap() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let counted = || all.load(Ordering::Relaxed);
+        let mut meter = Meter::new(&Limits::default(), 40_000, Arc::clone(&all));
+        meter.memory_growing(0, 17 * PAGE, None).unwrap();
+        assert_eq!(counted(), 40_000);
+        meter.memory_growing(17 * PAGE, 18 * PAGE, None).unwrap();
+        assert_eq!(counted(), 40_000, "the first heap");
+        meter.memory_growing(18 * PAGE, 21 * PAGE, None).unwrap();
+        assert_eq!(counted(), 40_000 + 3 * PAGE);
+        drop(meter);
+        assert_eq!(counted(), 0);
+    }
 }

@@ -349,7 +349,7 @@ Atomic Store alone. The store is filled, and the journal of what was refused, to
 clients can connect. The first append of all goes to a new scope and waits for the validator to be ready. Then one bid
 goes to each of some scopes that nobody has touched since: with the snapshot that the store made
 by itself (it makes one every 10,000 events), and under another configuration of the validator, for which there is
-none, so that all events are folded.\n\n"
+none. Binding it folds scopes of many events ahead, before it returns; shorter ones are folded whole by their first append.\n\n"
         .to_owned();
     facts(&mut text, &results.facts)?;
     Ok(text)
