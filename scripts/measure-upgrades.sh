@@ -2,7 +2,7 @@
 # Measures what new rules and many scopes cost on this machine, with the auction:
 #
 #   scripts/measure-upgrades.sh shadow [ROUNDS] ["SCOPES IN_FLIGHT"...]
-#                                                appends with and without a candidate beside the binding
+#                                                 appends with and without a candidate beside the binding
 #   scripts/measure-upgrades.sh memory [MIB] [SCOPES] [RULES] [IN_FLIGHT]
 #                                                 three appends to each of 100,000 scopes under MIB of instance memory;
 #                                                 RULES is another of target/guests, as in: memory 128 1000 auction-js 1
@@ -12,8 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly program=$PWD/target/release/atomic-store
 guest=$PWD/target/guests/auction.wasm
-dir=$(mktemp -d); server=
-cleanup() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null || true; rm -rf "$dir"; }
+dir=$(mktemp -d); server=; client=
+cleanup() { for pid in $client $server; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$dir"; }
 trap cleanup EXIT
 
 # start OPTIONS...: a server on a new store, with the auction bound to everything
@@ -27,7 +27,7 @@ start() {
 }
 stop() { kill -9 "$server"; wait "$server" 2>/dev/null || true; server=; }
 
-# load SCOPES IN_FLIGHT SECONDS: one line of JSON
+# load SCOPES IN_FLIGHT SECONDS: bids in place of this shell
 load() {
     exec "$program" --json bench-client --at "$dir/store/run/atomic-store.sock" --scopes "$1" --in-flight "$2" \
         --seconds "$3" --kind bid --payload '{"bidder":"bench","amount":{n}}'
@@ -63,7 +63,8 @@ shadow)
                 printf '%s\t%s\t%s %s\n' "$shape" "$way" "$before" "$after" >>"$dir/points"
             done
         done
-        kill "$client"; wait "$client" 2>/dev/null || true
+        # Fails if the load has ended before.
+        kill "$client"; wait "$client" 2>/dev/null || true; client=
         stop
     done
     # In a closed loop the rate falls by as much as the wait for an answer grows.
@@ -88,6 +89,7 @@ memory)
         sleep 0.5
     done
     wait "$client"
+    client=
     "$program" --json --data "$dir/store" status
     printf '{"peak_resident_kib":%s}\n' "$peak" ;;
 *)

@@ -292,16 +292,14 @@ impl Shadow {
             return Turned::Done;
         };
         let compared = taker.desk.compare(shared, candidate, &job, most);
-        match compared {
-            Compared::Early => {
-                taker.next = Some(job);
-                return Turned::Early;
-            }
-            Compared::Behind => {
-                taker.next = Some(job);
-                return Turned::Done;
-            }
-            _ => {}
+        let not_yet = match compared {
+            Compared::Early => Some(Turned::Early),
+            Compared::Behind => Some(Turned::Done),
+            _ => None,
+        };
+        if let Some(turned) = not_yet {
+            taker.next = Some(job);
+            return turned;
         }
         self.bytes.fetch_sub(job.bytes, Ordering::Relaxed);
         self.count(job.trial, |counts| counts.book(&job, compared));

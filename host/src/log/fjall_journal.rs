@@ -59,8 +59,8 @@ pub(super) struct Bad {
     pub(super) why: String,
 }
 
-/// The journals in a folder, oldest first.
-pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
+/// The numbers and files of the journals in a folder, oldest first.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -70,6 +70,17 @@ pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
         files.extend(id.map(|id| (id, path)));
     }
     files.sort();
+    Ok(files)
+}
+
+/// The file of a journal.
+pub(super) fn file_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number}.jnl"))
+}
+
+/// The journals in a folder, oldest first, and how they end.
+pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
+    let files = files(folder)?;
     // Journals are removed from the oldest on, so that the numbers of the others stay a row.
     if let Some(pair) = files.windows(2).find(|pair| pair[0].0 + 1 != pair[1].0) {
         let missing = pair[0].0 + 1;

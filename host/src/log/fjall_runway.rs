@@ -9,9 +9,9 @@
 //! with a zero. Nothing else writes to a journal meanwhile: all of it happens under the lock of the one who
 //! commits. Never behind the end of the file, where the tree goes on with a journal that it opened again.
 
-use super::fjall_journal::data_end;
+use super::fjall_journal::{data_end, file_of, files};
 use rustix::fs::statfs;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -49,12 +49,7 @@ pub(super) struct Runway {
 impl Runway {
     /// For the journals in a folder, none of which grows meanwhile.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        let mut newest = 0;
-        for entry in fs::read_dir(folder)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse().ok());
-            newest = newest.max(number.unwrap_or(0));
-        }
+        let newest = files(folder)?.last().map_or(0, |(number, _)| *number);
         let idle = NEVER_IN_PLACE.contains(&i128::from(statfs(folder)?.f_type));
         let (folder, file) = (folder.to_owned(), open(folder, newest)?);
         let (through, bytes, groups, buffer) = (0, 0, 0, Vec::new());
@@ -115,8 +110,7 @@ fn used(file: &File, through: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u6
 }
 
 fn open(folder: &Path, number: u64) -> io::Result<Option<File>> {
-    let path = folder.join(format!("{number}.jnl"));
-    match OpenOptions::new().read(true).write(true).open(path) {
+    match OpenOptions::new().read(true).write(true).open(file_of(folder, number)) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -163,8 +157,7 @@ mod tests {
     /// Bytes on the disk behind what was written to the journal.
     fn ahead(folder: &Path, number: u64) -> u64 {
         let file = open(folder, number).unwrap().unwrap();
-        let (end, written) =
-            (data_end(&file, 0).unwrap(), fs::read(folder.join(format!("{number}.jnl"))));
+        let (end, written) = (data_end(&file, 0).unwrap(), std::fs::read(file_of(folder, number)));
         let used = written.unwrap().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         end - used as u64
     }

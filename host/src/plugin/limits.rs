@@ -4,6 +4,7 @@
 //! at the same point on every machine. The wall clock is a backstop and the only fault that may
 //! differ between two runs.
 
+use super::footprint::HEAP_BYTES;
 use super::log_lines::cut;
 use atomic_store_core::{Fault, FaultKind, Limits, ScopeName};
 use std::fmt::Write as _;
@@ -19,9 +20,6 @@ const TABLES_MAX: usize = 64;
 const MEMORIES_MAX: usize = 8;
 /// Bytes of a fault's detail. It is stored and shown, and parts of it are the guest's own names.
 const DETAIL_BYTES_MAX: usize = 1_024;
-/// What a memory may grow by before it counts: the heap that it counts for at its start. Compilers leave
-/// the rest of the page behind the data for that, and the allocator asks for one more.
-const HEAP_BYTES: usize = 64 * 1024;
 /// Frames of the guest's stack that a fault names.
 const FRAMES_MAX: usize = 6;
 /// Frames that go to the host's log.
@@ -36,7 +34,7 @@ pub(super) struct Meter {
     memory_bytes: usize,
     /// What a memory counts for at its start; see footprint.rs.
     started_bytes: usize,
-    /// What may still be grown by without counting.
+    /// What its memories may still grow by without counting; see footprint.rs.
     heap_bytes: usize,
     /// What this instance counts for.
     counted: usize,
