@@ -96,7 +96,7 @@ pub(super) fn scan(folder: &Path) -> io::Result<Vec<Journal>> {
 }
 
 /// The bytes of a journal without the hole at its end, which is most of a young one.
-fn written(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn written(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(path)?;
     let end = data_end(&file, 0)?;
     seek(&file, SeekFrom::Start(0))?;
@@ -121,7 +121,7 @@ pub(super) fn data_end(file: &fs::File, from: u64) -> io::Result<u64> {
 }
 
 /// Walks the batches of a journal; `seqno` is the number of the last batch before and after.
-fn examine(bytes: &[u8], seqno: &mut Option<u64>) -> End {
+pub(super) fn examine(bytes: &[u8], seqno: &mut Option<u64>) -> End {
     let mut at = 0;
     loop {
         if at == bytes.len() {
