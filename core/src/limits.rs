@@ -139,7 +139,7 @@ pub struct Limits {
     pub log_lines_max: usize,
     /// Bytes kept of one log line. Default 1 KiB.
     pub log_line_bytes_max: usize,
-    /// Validator instances alive at a time. Three memory maps each, of the 65,530 that Linux grants
+    /// Validator instances alive at a time. Four memory maps each, of the 65,530 that Linux grants
     /// by default. Default 10,000.
     pub instances_max: usize,
     /// Bytes of memory of all instances; beyond it cold scopes leave. An instance counts by its data, 32

@@ -3,8 +3,8 @@
 
 use atomic_store::server::attach;
 use atomic_store_client::Client;
-use atomic_store_core::{Limits, Outcome, Proposal};
-use atomic_store_tests::{Disk, append_to, scope, wat_rules};
+use atomic_store_core::{Limits, Outcome, Proposal, ScopePattern};
+use atomic_store_tests::{Disk, Server, append_to, guest, scope, wat_rules};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -97,4 +97,26 @@ async fn a_client_that_starts_many_scopes_at_once_is_slowed_down_and_not_refused
         assert!(more < 10_000, "{} scopes stay in memory", caller.engine.status().live);
         client.append_one(&scope("s/0"), Proposal::json("n", more.to_string())).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_instance_takes_the_four_memory_maps_that_it_counts_for() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--log", "error"]);
+    let client = server.client().await;
+    let auction = client.load_validator(&guest("auction")).await.unwrap().info.digest;
+    let auction = auction.to_string().parse().unwrap();
+    client.bind(ScopePattern::new("*").unwrap(), auction, None).await.unwrap();
+    let fill = async |first: usize, count: usize| {
+        for n in first..first + count {
+            let bid = Proposal::json("bid", r#"{"bidder":"b","amount":100}"#);
+            let outcome = client.append_one(&scope(&format!("a/{n}")), bid).await.unwrap().outcome;
+            assert!(matches!(outcome, Outcome::Committed(_)), "a/{n}: {outcome:?}");
+        }
+        std::fs::read_to_string(format!("/proc/{}/maps", server.pid())).unwrap().lines().count()
+    };
+    let (before, scopes) = (fill(0, 100).await, 500);
+    let more = fill(100, scopes).await - before;
+    assert!((3 * scopes..=4 * scopes + scopes / 4).contains(&more), "{more} maps for {scopes}");
+    server.kill();
 }

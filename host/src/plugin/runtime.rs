@@ -19,8 +19,9 @@ use wasmtime::{Config, Engine};
 const TICK_MS: u64 = 5;
 /// Stack of the host's own frames below and above the guest's.
 const HOST_STACK_BYTES: usize = 1024 * 1024;
-/// Memory maps of one linear memory: what was written, what was not, what it may grow into.
-const MAPS_PER_MEMORY: usize = 3;
+/// Memory maps of one linear memory: its first contents, what was written, what was not, what it may grow
+/// into.
+const MAPS_PER_MEMORY: usize = 4;
 /// Memory maps left to the rest of the process.
 const MAPS_RESERVED: usize = 5_000;
 /// What Linux grants a process unless told otherwise.
