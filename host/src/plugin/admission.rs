@@ -13,7 +13,7 @@ use super::loader::{Exports, PackedExports, Program};
 use super::log_lines::cut;
 use super::runtime::Runtime;
 use super::wasi;
-use super::{convert, footprint};
+use super::{convert, first_pages, footprint};
 use crate::validator::{AdmitError, History};
 use atomic_store_core::record::BodyIn;
 use atomic_store_core::{Description, Digest, Fault, FaultKind, Grants, ScopeName, Seq};
@@ -50,6 +50,7 @@ pub(super) fn admit(
     let pre = linker(runtime, component, grants.wasi)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| AdmitError::Contract(message(&error)))?;
+    first_pages::make(component)?;
     let started_bytes = footprint::started_bytes(bytes);
     let (description, places) = describe(runtime, &pre, &exports, grants.wasi, started_bytes)?;
     runtime.compiler.keep(digest, compiled);

@@ -10,6 +10,7 @@ mod code_cache;
 mod compile;
 mod componentize;
 mod convert;
+mod first_pages;
 mod footprint;
 mod guest;
 mod instance;
