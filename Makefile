@@ -14,7 +14,7 @@ help: ## list the targets
 build: ## build target/release/atomic-store
 	$(CARGO) build --release --locked -p atomic-store
 
-dist: ## build target/dist/atomic-store: minutes more to build, a sixth less CPU per append
+dist: ## build target/dist/atomic-store: minutes more to build, less CPU per append
 	$(CARGO) build --profile dist --locked -p atomic-store
 
 guests: ## build the example validators to target/guests/*.wasm
@@ -31,7 +31,7 @@ test: guests-all ## format, lints, documentation, then all tests
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
 	$(CARGO) test --release --locked --workspace --doc
-	$(CARGO) test --release --locked --workspace --lib --bins --tests --examples
+	$(CARGO) test --release --locked --workspace --no-fail-fast --lib --bins --tests --examples
 
 demo: ## an auction, end to end, in a minute; BIDS=file.csv for bids of your own
 	scripts/demo.sh

@@ -50,7 +50,7 @@ mkdir -p $home
 install_debian
 install_umadb
 command -v protoc >/dev/null || { say "protoc is needed to build the client of UmaDB"; exit 2; }
-cargo build --release --locked -p atomic-store
+cargo build --profile dist --locked -p atomic-store
 cargo build --release --locked --manifest-path tests/bench/Cargo.toml --target-dir $home/build
 [ "${1:-}" = build ] && exit
 

@@ -12,8 +12,8 @@ pub(crate) struct Options {
     /// Only these sections, as in `a` or `a,c`
     #[arg(long, value_name = "LETTERS", default_value = "a,b,c,d,e,f")]
     pub(crate) sections: String,
-    /// The store's program
-    #[arg(long, value_name = "FILE", default_value = "target/release/atomic-store")]
+    /// The store's program, as `make dist` builds it
+    #[arg(long, value_name = "FILE", default_value = "target/dist/atomic-store")]
     pub(crate) program: PathBuf,
     /// UmaDB's program
     #[arg(long, value_name = "FILE", default_value = "target/peers/venv/bin/umadb")]

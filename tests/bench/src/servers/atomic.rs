@@ -52,8 +52,8 @@ pub(super) fn start(
     let program = options.program.display().to_string();
     let about = About {
         version: machine::output(&program, &["--version"]).trim().to_owned(),
-        settings: "as it comes: fdatasync before every answer, group commit, a cache of 256 MiB; \
-                   Unix socket; the Rust auction in the sandbox"
+        settings: "built by `make dist`, as it comes: fdatasync before every answer, group commit, a cache \
+                   of 256 MiB; Unix socket; the Rust auction in the sandbox"
             .to_owned(),
     };
     let target = Target::Atomic { socket: socket(dir.path()) };
