@@ -3,6 +3,10 @@
 
 mod cli;
 
+/// What one thread allocates another one frees, for every append: the C library's allocator locks for that.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }
