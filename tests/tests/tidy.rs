@@ -72,6 +72,7 @@ const ONE_PLACE: &[(&str, &str)] = &[
     ("wasmparser", "host/src/plugin/"),
     ("ed25519_dalek", "host/src/signing.rs"),
     ("sha2", "host/src/cli/oci.rs"),
+    ("tikv_jemallocator", "host/src/main.rs"),
     ("clap", "host/src/cli/"),
     ("clap_complete", "host/src/cli/"),
     ("comfy_table", "host/src/cli/"),
