@@ -11,8 +11,8 @@ use atomic_store_core::{
     ScopePattern, Seq, UnshownWhat,
 };
 use atomic_store_tests::{
-    Caller, Disk, ENTITY, EntityLoader, JumpingClock, Memory, OTHER_ENTITY, Op, SCRIPTED, scope,
-    wat_rules,
+    Caller, Disk, ENTITY, EntityLoader, JumpingClock, Memory, OTHER_ENTITY, Op, SCRIPTED, append_to,
+    scope, wat_rules,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -182,20 +182,29 @@ fn what_cannot_be_asked_again_is_counted_as_what_it_is() {
 
 #[test]
 fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
-    let (memory, caller, binding) = scripted();
+    let (mut memory, caller, binding) = scripted();
+    memory.probe.open();
     for n in 0..40 {
-        caller.store(&format!("s/{n:02}"), &["add 5", "add 6"]);
+        let mut append = append_to(&format!("s/{n:02}"), &["add 5", "add 6"]);
+        append.proposals[0].kind = if n == 20 { "gate" } else { "op" }.to_owned();
+        assert!(matches!(caller.ask(append).outcome, Outcome::Committed(_)));
     }
     forge(&memory, "s/33", Op::Add(0), (binding.validator, binding.seq), None);
-    let caller = memory.by_hand();
-    let whole = logic(&caller);
+    let whole = logic(&memory.by_hand());
     assert_eq!((whole.shown, whole.failed, whole.scopes), (80, 1, 41));
+    // The first run comes to a closed gate in the middle, so that it cannot be done before it is ended.
+    memory.probe = Arc::default();
+    let caller = memory.by_hand();
     let (mut sum, mut after, mut parts) = (LogicReport::default(), String::new(), 0);
     loop {
-        let mut last = ProofProgress::default();
+        let (mut last, mut ended) = (ProofProgress::default(), false);
         let part = caller.engine.verify_logic(None, &after, &mut |told| {
             last = told.clone();
-            if told.scopes >= 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if ended {
+                memory.probe.open();
+            }
+            ended |= told.scopes >= 7;
+            if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let part = part.unwrap();
         assert_eq!(part.scopes, last.scopes, "what is counted is what is done");
