@@ -11,8 +11,8 @@ use atomic_store_core::{
     ScopePattern, Seq, UnshownWhat,
 };
 use atomic_store_tests::{
-    Caller, Disk, ENTITY, EntityLoader, JumpingClock, Memory, OTHER_ENTITY, Op, SCRIPTED, append_to,
-    scope, wat_rules,
+    Caller, Disk, ENTITY, EntityLoader, JumpingClock, Memory, OTHER_ENTITY, Op, SCRIPTED,
+    append_to, scope, wat_rules,
 };
 use std::ops::ControlFlow;
 use std::sync::Arc;
