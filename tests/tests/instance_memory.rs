@@ -4,7 +4,8 @@
 use atomic_store::server::attach;
 use atomic_store_client::Client;
 use atomic_store_core::{Limits, Outcome, Proposal, ScopePattern};
-use atomic_store_tests::{Disk, Server, append_to, guest, scope, wat_rules};
+use atomic_store_tests::{Disk, Server, append_to, guest, program, scope, wat_rules};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -119,4 +120,13 @@ async fn an_instance_takes_the_four_memory_maps_that_it_counts_for() {
     let more = fill(100, scopes).await - before;
     assert!((3 * scopes..=4 * scopes + scopes / 4).contains(&more), "{more} maps for {scopes}");
     server.kill();
+}
+
+/// `.cargo/config.toml` says so, and `cargo` reads that only within the project.
+#[test]
+fn the_program_keeps_freed_memory_for_a_minute() {
+    let mut command = Command::new(program());
+    let told = command.arg("--version").env("_RJEM_MALLOC_CONF", "stats_print:true").output();
+    let told = String::from_utf8(told.unwrap().stderr).unwrap();
+    assert!(told.contains("opt.dirty_decay_ms: 60000"), "{told}");
 }

@@ -160,7 +160,9 @@ impl Decisions {
     fn seal(&mut self, to: Keyspace, buckets: Buckets, now_ms: u64) -> Result<(), CommitError> {
         let sealed = {
             let mut tables = self.recent.0.write().unwrap_or_else(PoisonError::into_inner);
-            tables.sealed = Arc::new(std::mem::take(&mut tables.fresh));
+            // The next ones will be about as many.
+            let next = Table::with_capacity(tables.fresh.len());
+            tables.sealed = Arc::new(std::mem::replace(&mut tables.fresh, next));
             Arc::clone(&tables.sealed)
         };
         let rows = self.first_row..self.next_row;

@@ -25,6 +25,11 @@ const LOOK_EVERY: u64 = 64 * 1024;
 /// Above this mean size of a group, zeros cost more than blocks: all bytes are written twice.
 const GROUP_BYTES_MAX: u64 = 48 * 1024;
 
+/// What is written ahead; never resident, as nothing is written to it.
+static ZEROS: [u8; AHEAD] = [0; AHEAD];
+/// So much is held against zero at a time: a few steps for the processor.
+const PIECE: usize = 256;
+
 /// What `statfs` calls btrfs, F2FS, bcachefs and ZFS: they write to new places what is written again, so
 /// zeros would only cost.
 const NEVER_IN_PLACE: [i128; 4] = [0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
@@ -93,9 +98,8 @@ impl Runway {
         let used = used(file, self.through, &mut self.buffer)?;
         let Some(used) = used else { return Ok(()) };
         let through = (used + AHEAD as u64).min(length);
-        self.buffer.clear();
-        self.buffer.resize(usize::try_from(through - self.through).unwrap_or(0), 0);
-        file.write_all_at(&self.buffer, self.through)?;
+        let more = usize::try_from(through - self.through).unwrap_or(AHEAD).min(AHEAD);
+        file.write_all_at(&ZEROS[..more], self.through)?;
         self.through = through;
         Ok(())
     }
@@ -104,12 +108,19 @@ impl Runway {
 /// Where the last byte before `through` that is not zero ends; nothing if there are enough zeros.
 fn used(file: &File, through: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u64>> {
     let from = through.saturating_sub(ENOUGH as u64);
-    buffer.clear();
     buffer.resize(usize::try_from(through - from).unwrap_or(0), 0);
     file.read_exact_at(buffer, from)?;
-    let used = buffer.iter().rposition(|byte| *byte != 0).map(|last| from + last as u64 + 1);
+    let used = data_length(buffer).map(|length| from + length as u64);
     // Of a file that was just begun, all may be a hole.
     Ok(used.or((from == 0).then_some(0)))
+}
+
+/// How much of it there is up to the last byte that is not zero; nothing if there is none.
+fn data_length(bytes: &[u8]) -> Option<usize> {
+    let is_zero = |piece: &[u8]| piece.iter().fold(0, |all, byte| all | byte) == 0;
+    let zeros = bytes.rchunks(PIECE).take_while(|piece| is_zero(piece)).map(<[u8]>::len);
+    let rest = &bytes[..bytes.len() - zeros.sum::<usize>()];
+    rest.iter().rposition(|byte| *byte != 0).map(|last| last + 1)
 }
 
 fn newest(folder: &Path) -> io::Result<u64> {
@@ -132,6 +143,19 @@ mod tests {
     use fjall::PersistMode;
 
     const ROW: usize = 1000;
+
+    #[test]
+    fn the_end_of_the_data_is_found_wherever_it_is() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
+            let mut bytes = vec![0; length];
+            assert_eq!(data_length(&bytes), None, "{length}");
+            for end in 1..=length {
+                bytes[end - 1] = 0x80;
+                assert_eq!(data_length(&bytes), Some(end), "{end} of {length}");
+                bytes[end - 1] = u8::from(end % 3 == 0);
+            }
+        }
+    }
 
     fn open_tree(folder: &Path) -> (Tree, Runway) {
         let tree = Tree::open(folder, 1 << 20).unwrap();

@@ -76,13 +76,16 @@ impl Tree {
                 .with_kv_separation(Some(blobs))
         };
         Ok(Tree {
+            // Read by range only, so filters would be made for nothing.
             events: db.keyspace("events", || {
-                large().data_block_size_policy(BlockSizePolicy::all(EVENTS_BLOCK))
+                large()
+                    .data_block_size_policy(BlockSizePolicy::all(EVENTS_BLOCK))
+                    .filter_policy(FilterPolicy::disabled())
             })?,
             scopes: db.keyspace("scopes", small)?,
             names: db.keyspace("names", small)?,
             order: db.keyspace("order", small)?,
-            // Read by range only, so filters would be made for nothing.
+            // As `events`.
             index: db.keyspace("index", || {
                 small()
                     .max_memtable_size(SCATTERED_MEMTABLE)
