@@ -152,7 +152,9 @@ impl End {
             return Err(bad_output("it wants more events stored than one append may hold"));
         }
         let mut records = Vec::with_capacity(events.len());
-        let mut index = Vec::new();
+        let mut index: Vec<IndexRow> = Vec::new();
+        // The rows of the event before, and what they were made of.
+        let (mut rows, mut before) = (0..0, None);
         let mut hash = self.hash;
         for (n, (event, caller_ms)) in events.into_iter().enumerate() {
             let seq = self.head.plus(n as u64 + 1);
@@ -174,9 +176,17 @@ impl End {
                 Record::encode(&hash, &body).map_err(|error| bad_output(error.to_string()))?;
             hash = record.hash();
             records.push(record);
-            topics(&event.keys, &event.triggers, |topic| {
-                index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
-            });
+            let (about, from) = ((&event.keys, &event.triggers), index.len());
+            if before == Some(about) {
+                // Each tag is a hash, and events of one append are most often about the same.
+                index.extend_from_within(rows);
+                index[from..].iter_mut().for_each(|row| row.seq = seq);
+            } else {
+                topics(&event.keys, &event.triggers, |topic| {
+                    index.push(IndexRow { tag: shared.log.tag(row.id, topic), seq });
+                });
+            }
+            (rows, before) = (from..index.len(), Some(about));
         }
         let reason = acceptances.iter().find_map(|acceptance| acceptance.reason.clone());
         if records.is_empty() {
