@@ -192,7 +192,7 @@ fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
     forge(&memory, "s/33", Op::Add(0), (binding.validator, binding.seq), None);
     let whole = logic(&memory.by_hand());
     assert_eq!((whole.shown, whole.failed, whole.scopes), (80, 1, 41));
-    // The first run comes to a closed gate in the middle, so that it cannot be done before it is ended.
+    // The first run would come to a closed gate in the middle, so it cannot be done before it is ended.
     memory.probe = Arc::default();
     let caller = memory.by_hand();
     let (mut sum, mut after, mut parts) = (LogicReport::default(), String::new(), 0);
@@ -207,6 +207,7 @@ fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
             if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let part = part.unwrap();
+        memory.probe.open();
         assert_eq!(part.scopes, last.scopes, "what is counted is what is done");
         if part.scopes == 0 {
             break;
