@@ -186,7 +186,9 @@ fn a_run_that_was_ended_goes_on_after_the_scopes_that_are_done() {
     memory.probe.open();
     for n in 0..40 {
         let mut append = append_to(&format!("s/{n:02}"), &["add 5", "add 6"]);
-        append.proposals[0].kind = if n == 20 { "gate" } else { "op" }.to_owned();
+        if n == 20 {
+            append.proposals[0].kind = "gate".to_owned();
+        }
         assert!(matches!(caller.ask(append).outcome, Outcome::Committed(_)));
     }
     forge(&memory, "s/33", Op::Add(0), (binding.validator, binding.seq), None);

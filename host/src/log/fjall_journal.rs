@@ -24,7 +24,8 @@ const SEQNO_STEP_MAX: u64 = 1 << 32;
 /// batches; the bound keeps that from costing more than a second.
 const SEARCH_ITEMS_MAX: u64 = 20_000_000;
 
-const ZEROS: [u8; 4096] = [0; 4096];
+/// Zeros are looked for by pages, which is many times faster than by bytes.
+const PAGE: [u8; 4096] = [0; 4096];
 
 /// A journal and what is in it.
 #[derive(Debug)]
@@ -102,11 +103,22 @@ pub(super) fn written(path: &Path) -> io::Result<Vec<u8>> {
     seek(&file, SeekFrom::Start(0))?;
     let mut bytes = Vec::with_capacity(usize::try_from(end).unwrap_or(0));
     Read::by_ref(&mut file).take(end).read_to_end(&mut bytes)?;
-    // Compared by pages, which is many times faster than by bytes.
-    while bytes.len() >= ZEROS.len() && bytes.ends_with(&ZEROS) {
-        bytes.truncate(bytes.len() - ZEROS.len());
-    }
+    bytes.truncate(without_empty_pages(&bytes).len());
     Ok(bytes)
+}
+
+/// All but the zeros at the end; less than a page of them may be left.
+fn without_empty_pages(mut bytes: &[u8]) -> &[u8] {
+    while let Some(before) = bytes.strip_suffix(&PAGE) {
+        bytes = before;
+    }
+    bytes
+}
+
+/// Where the last byte ends that is not zero.
+pub(super) fn data_length(bytes: &[u8]) -> usize {
+    let bytes = without_empty_pages(bytes);
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Where the hole at the end of a file begins, which is not before `from`. Moves the place where the file
@@ -139,7 +151,7 @@ pub(super) fn examine(bytes: &[u8], seqno: &mut Option<u64>) -> End {
 
 /// Tells an end from damage.
 fn judge(bytes: &[u8], at: usize, seqno: Option<u64>, fault: Fault) -> End {
-    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let written = data_length(bytes);
     if written <= at {
         return End::Whole;
     }
@@ -256,4 +268,23 @@ fn item(bytes: &[u8], at: usize, tag: u8) -> Result<(usize, usize), Fault> {
 
 fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Fault> {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(Fault::Ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_data_is_found_wherever_it_is() {
+        let page = PAGE.len();
+        for length in [0, 1, page - 1, page, page + 1, 3 * page, 3 * page + 7] {
+            let mut bytes = vec![0; length];
+            assert_eq!(data_length(&bytes), 0, "{length}");
+            for end in 1..=length {
+                bytes[end - 1] = 0x80;
+                assert_eq!(data_length(&bytes), end, "{end} of {length}");
+                bytes[end - 1] = u8::from(end % 3 == 0);
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! with a zero. Nothing else writes to a journal meanwhile: all of it happens under the lock of the one who
 //! commits. Never behind the end of the file, where the tree goes on with a journal that it opened again.
 
-use super::fjall_journal::{data_end, file_of, files};
+use super::fjall_journal::{data_end, data_length, file_of, files};
 use rustix::fs::statfs;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -27,8 +27,6 @@ const GROUP_BYTES_MAX: u64 = 48 * 1024;
 
 /// What is written ahead; never resident, as nothing is written to it.
 static ZEROS: [u8; AHEAD] = [0; AHEAD];
-/// So much is held against zero at a time: a few steps for the processor.
-const PIECE: usize = 256;
 
 /// What `statfs` calls btrfs, F2FS, bcachefs and ZFS: they write to new places what is written again, so
 /// zeros would only cost.
@@ -110,17 +108,11 @@ fn used(file: &File, through: u64, buffer: &mut Vec<u8>) -> io::Result<Option<u6
     let from = through.saturating_sub(ENOUGH as u64);
     buffer.resize(usize::try_from(through - from).unwrap_or(0), 0);
     file.read_exact_at(buffer, from)?;
-    let used = data_length(buffer).map(|length| from + length as u64);
-    // Of a file that was just begun, all may be a hole.
-    Ok(used.or((from == 0).then_some(0)))
-}
-
-/// How much of it there is up to the last byte that is not zero; nothing if there is none.
-fn data_length(bytes: &[u8]) -> Option<usize> {
-    let is_zero = |piece: &[u8]| piece.iter().fold(0, |all, byte| all | byte) == 0;
-    let zeros = bytes.rchunks(PIECE).take_while(|piece| is_zero(piece)).map(<[u8]>::len);
-    let rest = &bytes[..bytes.len() - zeros.sum::<usize>()];
-    rest.iter().rposition(|byte| *byte != 0).map(|last| last + 1)
+    Ok(match data_length(buffer) {
+        // Of a file that was just begun, all may be a hole.
+        0 if from > 0 => None,
+        length => Some(from + length as u64),
+    })
 }
 
 fn newest(folder: &Path) -> io::Result<u64> {
@@ -143,19 +135,6 @@ mod tests {
     use fjall::PersistMode;
 
     const ROW: usize = 1000;
-
-    #[test]
-    fn the_end_of_the_data_is_found_wherever_it_is() {
-        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
-            let mut bytes = vec![0; length];
-            assert_eq!(data_length(&bytes), None, "{length}");
-            for end in 1..=length {
-                bytes[end - 1] = 0x80;
-                assert_eq!(data_length(&bytes), Some(end), "{end} of {length}");
-                bytes[end - 1] = u8::from(end % 3 == 0);
-            }
-        }
-    }
 
     fn open_tree(folder: &Path) -> (Tree, Runway) {
         let tree = Tree::open(folder, 1 << 20).unwrap();
