@@ -1,7 +1,7 @@
 //! What was decided under which append id: one row for each group commit, an index later.
 //!
 //! A row of its own for each id would cost the tree as much as the event does. So the decisions of a
-//! group are one row of `recent`, and stay in memory, by key. Once there are many, a thread sorts
+//! group are one row of `recent`, which stays in memory. Once there are many, a thread sorts
 //! them and adds them to `appends` as a file of its own, past journal and memtable; then their rows
 //! of `recent` are removed.
 //!
@@ -11,12 +11,14 @@
 //! number of decisions.
 
 use super::CommitError;
+use super::fjall_recent::Recent;
 use super::fjall_tree::Tree;
 use super::rows::{self, APPEND_KEY, Buckets};
 use fjall::{Keyspace, OwnedWriteBatch, Slice};
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// So many are worth a file of the index, which costs two syncs.
@@ -30,33 +32,15 @@ const REMOVED_AT_A_TIME: u64 = 4;
 
 /// Key of a decision.
 pub(super) type Key = [u8; APPEND_KEY];
-type Table = HashMap<Key, Slice>;
-
-/// The decisions in memory, for everybody to look up.
-#[derive(Default)]
-pub(super) struct Recent(RwLock<Tables>);
-
-#[derive(Default)]
-struct Tables {
-    fresh: Table,
-    /// On its way into the index.
-    sealed: Arc<Table>,
-}
-
-impl Recent {
-    /// The bytes of a decision. Whoever finds nothing looks into `appends`, in this order.
-    pub(super) fn get(&self, key: &Key) -> Option<Slice> {
-        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tables.fresh.get(key).or_else(|| tables.sealed.get(key)).cloned()
-    }
-}
-
 /// The committer's side.
 pub(super) struct Decisions {
     recent: Arc<Recent>,
     index_from: usize,
-    /// Those of the commit under way.
-    group: Vec<(Key, Slice)>,
+    /// The row of the commit under way, and how many decisions are in it.
+    row: Vec<u8>,
+    count: usize,
+    /// The same, once it is in the batch.
+    written: Option<(Slice, usize)>,
     next_row: u64,
     /// The row from which on decisions are in memory only.
     first_row: u64,
@@ -75,28 +59,31 @@ struct Indexing {
 impl Decisions {
     /// Reads the rows of `recent`; tells also which buckets there are decisions of.
     pub(super) fn load(tree: &Tree, buckets: Buckets) -> Result<(Self, BTreeSet<u32>), String> {
-        let (mut fresh, mut alive) = (Table::new(), BTreeSet::new());
+        let (recent, mut alive) = (Arc::new(Recent::default()), BTreeSet::new());
         let mut rows = None;
         for guard in tree.recent.iter() {
             let (key, value) = guard.into_inner().map_err(|error| error.to_string())?;
             let number = rows::number_of(&key).ok_or("a key of recent decisions is damaged")?;
-            rows::decode_group(&value, |key, bytes| {
+            let mut count = 0;
+            rows::decode_group(&value, |key, _| {
                 alive.extend(rows::bucket_of(key));
-                fresh.insert(*key, Slice::from(bytes));
+                count += 1;
             })
             .ok_or_else(|| format!("row {number} of recent decisions is damaged"))?;
+            recent.add(value, count);
             rows = Some((rows.map_or(number, |(first, _)| first), number));
         }
-        // By the time of the last commit, what had expired then is forgotten for good.
+        // By the time of the last commit, what had expired then is forgotten for good: nobody looks into
+        // its buckets, and it does not get into the index.
         let now_ms = alive.last().map_or(0, |newest| u64::from(*newest) * 1_000);
         alive.retain(|bucket| !buckets.expired(*bucket, now_ms));
-        fresh.retain(|key, _| rows::bucket_of(key).is_some_and(|bucket| alive.contains(&bucket)));
         let (first_row, next_row) = rows.map_or((0, 0), |(first, last)| (first, last + 1));
-        let tables = Tables { fresh, sealed: Arc::default() };
         let decisions = Decisions {
-            recent: Arc::new(Recent(RwLock::new(tables))),
+            recent,
             index_from: INDEX_FROM,
-            group: Vec::new(),
+            row: Vec::new(),
+            count: 0,
+            written: None,
             next_row,
             first_row,
             done: 0..0,
@@ -115,17 +102,20 @@ impl Decisions {
         if bytes.len() > SMALL {
             batch.insert(&tree.appends, key, bytes);
         } else {
-            self.group.push((key, Slice::from(bytes)));
+            rows::add_to_group(&mut self.row, &key, bytes);
+            self.count += 1;
         }
     }
 
     /// Writes the row of the commit under way, and removes some that nobody needs any more.
     pub(super) fn write(&mut self, tree: &Tree, batch: &mut OwnedWriteBatch) {
-        if self.group.is_empty() {
+        if self.count == 0 {
             return;
         }
-        let row = rows::encode_group(&self.group);
-        batch.insert(&tree.recent, self.next_row.to_be_bytes(), row);
+        let row = Slice::from(&self.row[..]);
+        self.row.clear();
+        batch.insert(&tree.recent, self.next_row.to_be_bytes(), row.clone());
+        self.written = Some((row, std::mem::take(&mut self.count)));
         self.next_row += 1;
         for number in self.done.by_ref().take(REMOVED_AT_A_TIME as usize) {
             batch.remove(&tree.recent, number.to_be_bytes());
@@ -140,11 +130,8 @@ impl Decisions {
         buckets: Buckets,
         now_ms: u64,
     ) -> Result<BTreeSet<u32>, CommitError> {
-        let waiting = {
-            let mut tables = self.recent.0.write().unwrap_or_else(PoisonError::into_inner);
-            tables.fresh.extend(self.group.drain(..));
-            tables.fresh.len()
-        };
+        let Some((row, count)) = self.written.take() else { return Ok(BTreeSet::new()) };
+        let waiting = self.recent.add(row, count);
         let behind = waiting >= self.index_from.saturating_mul(BEHIND_MAX);
         let indexed = match &self.indexing {
             Some(indexing) if behind || indexing.thread.is_finished() => self.finish()?,
@@ -158,13 +145,7 @@ impl Decisions {
 
     /// Starts the thread that makes a file of what is in memory.
     fn seal(&mut self, to: Keyspace, buckets: Buckets, now_ms: u64) -> Result<(), CommitError> {
-        let sealed = {
-            let mut tables = self.recent.0.write().unwrap_or_else(PoisonError::into_inner);
-            // The next ones will be about as many.
-            let next = Table::with_capacity(tables.fresh.len());
-            tables.sealed = Arc::new(std::mem::replace(&mut tables.fresh, next));
-            Arc::clone(&tables.sealed)
-        };
+        let sealed = self.recent.seal();
         let rows = self.first_row..self.next_row;
         self.first_row = self.next_row;
         let builder = std::thread::Builder::new().name("decisions".to_owned());
@@ -183,8 +164,7 @@ impl Decisions {
         let indexed = thread.join().unwrap_or_else(|_| Err("the tree panicked".to_owned()));
         let indexed =
             indexed.map_err(|why| CommitError(format!("the index of decisions: {why}")))?;
-        let mut tables = self.recent.0.write().unwrap_or_else(PoisonError::into_inner);
-        tables.sealed = Arc::default();
+        self.recent.indexed();
         self.done = rows;
         Ok(indexed)
     }
@@ -202,21 +182,30 @@ impl Drop for Decisions {
 /// Adds decisions to `appends`, durably; tells of which buckets.
 fn add_to_index(
     appends: &Keyspace,
-    table: &Table,
+    sealed: &[Slice],
     expired: impl Fn(u32) -> bool,
 ) -> Result<BTreeSet<u32>, String> {
     let mut buckets = BTreeSet::new();
-    let mut rows: Vec<_> = table.iter().collect();
-    rows.retain(|(key, _)| rows::bucket_of(&key[..]).is_some_and(|bucket| !expired(bucket)));
-    // As numbers, which compare faster than bytes.
-    rows.sort_unstable_by_key(|(key, _)| order_of(key));
+    let mut rows = Vec::new();
+    for row in sealed {
+        rows::decode_group(row, |key, bytes| {
+            let (bucket, id) = order_of(key);
+            if !expired(bucket) {
+                rows.push((bucket, id, rows.len(), key, bytes));
+            }
+        })
+        .ok_or("a row of recent decisions is damaged")?;
+    }
+    // As numbers, which compare faster than bytes; of those with one key, the last one first.
+    rows.sort_unstable_by_key(|(bucket, id, n, ..)| (*bucket, *id, Reverse(*n)));
+    rows.dedup_by_key(|(bucket, id, ..)| (*bucket, *id));
     if rows.is_empty() {
         return Ok(buckets);
     }
     let mut file = appends.start_ingestion().map_err(|error| error.to_string())?;
-    for (key, bytes) in rows {
-        buckets.extend(rows::bucket_of(key));
-        file.write(*key, bytes.clone()).map_err(|error| error.to_string())?;
+    for (bucket, _, _, key, bytes) in rows {
+        buckets.insert(bucket);
+        file.write(*key, bytes).map_err(|error| error.to_string())?;
     }
     file.finish().map_err(|error| error.to_string())?;
     Ok(buckets)
@@ -358,8 +347,8 @@ mod tests {
     fn a_damaged_row_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path(), 1 << 20).unwrap();
-        let group = [(key(1), Slice::from(&b"abc"[..]))];
-        let row = rows::encode_group(&group);
+        let mut row = Vec::new();
+        rows::add_to_group(&mut row, &key(1), b"abc");
         for length in 0..row.len() {
             assert!(rows::decode_group(&row[..length], |_, _| {}).is_none() || length == 1);
         }

@@ -5,8 +5,8 @@
 
 use super::dir::DataDir;
 use super::fjall_commit::Committer;
-use super::fjall_decisions::Recent;
 use super::fjall_read::Names;
+use super::fjall_recent::Recent;
 use super::fjall_rejections::{self, SharedKept};
 use super::fjall_tree::{Tree, read_error};
 use super::rejected::Kept;

@@ -15,6 +15,7 @@ mod fjall_open;
 mod fjall_past;
 mod fjall_proposed;
 mod fjall_read;
+mod fjall_recent;
 mod fjall_rejections;
 mod fjall_runway;
 mod fjall_tree;

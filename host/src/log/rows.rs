@@ -188,24 +188,21 @@ pub(super) fn decode_decision(bytes: &[u8]) -> Result<Decision, CodecError> {
     codec::decode_versioned(VERSION, bytes)
 }
 
-/// The decisions of a group commit as one row: keys and bytes, one after another.
-pub(super) fn encode_group(group: &[([u8; APPEND_KEY], impl AsRef<[u8]>)]) -> Vec<u8> {
-    let bytes: usize = group.iter().map(|(_, bytes)| APPEND_KEY + 1 + bytes.as_ref().len()).sum();
-    let mut row = Vec::with_capacity(1 + bytes);
-    row.push(VERSION);
-    for (key, bytes) in group {
-        let bytes = bytes.as_ref();
-        row.extend_from_slice(key);
-        row.push(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
-        row.extend_from_slice(bytes);
+/// Adds a decision to the row of a group commit, which is keys and bytes, one after another. An empty one
+/// is begun.
+pub(super) fn add_to_group(row: &mut Vec<u8>, key: &[u8; APPEND_KEY], bytes: &[u8]) {
+    if row.is_empty() {
+        row.push(VERSION);
     }
-    row
+    row.extend_from_slice(key);
+    row.push(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
+    row.extend_from_slice(bytes);
 }
 
 /// Takes such a row apart; nothing if it is damaged.
-pub(super) fn decode_group(
-    row: &[u8],
-    mut each: impl FnMut(&[u8; APPEND_KEY], &[u8]),
+pub(super) fn decode_group<'a>(
+    row: &'a [u8],
+    mut each: impl FnMut(&'a [u8; APPEND_KEY], &'a [u8]),
 ) -> Option<()> {
     let mut rest = row.strip_prefix(&[VERSION])?;
     while !rest.is_empty() {
