@@ -180,7 +180,7 @@ mod tests {
             validator: Digest::default(),
             binding: Seq(1),
         };
-        Record::encode(&Digest::of(&seq.to_le_bytes()), &body).unwrap().into_bytes()
+        Record::encode(&Digest::of(&seq.to_le_bytes()), &body).unwrap().as_bytes().to_vec()
     }
 
     fn check(records: &[Vec<u8>]) -> Vec<bool> {

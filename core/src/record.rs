@@ -8,12 +8,13 @@
 //! +--------+----------+----------+-------------+------------------------- - -
 //! ```
 //!
-//! The scope loop encodes an event once, with its hash; the committer only fills in the position.
-//! Nothing encodes it again: disk, replay and readers get these bytes.
+//! The scope loop encodes an event once, with its hash; the log only fills in the position, where it
+//! writes the event down. Nothing encodes it again: disk, replay and readers get these bytes.
 
 use crate::codec::{self, CodecError};
 use crate::{AppendId, ContentType, Digest, Event, Key, Position, Seq, chain};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The version byte this build reads and writes.
 pub const VERSION: u8 = 1;
@@ -98,9 +99,9 @@ pub struct KeyIn<'a> {
     pub id: &'a str,
 }
 
-/// An encoded event. Its position is 0 until the committer fills it in.
+/// An encoded event whose position is not known yet: it is 0 in here. Clones share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record(Vec<u8>);
+pub struct Record(Arc<[u8]>);
 
 impl Record {
     /// Encodes the event that follows `previous`.
@@ -115,12 +116,7 @@ impl Record {
         let mut bytes = codec::encode_into(body, bytes)?;
         let hash = chain::link(previous, &bytes[HEADER..]);
         bytes[HASH].copy_from_slice(&hash.0);
-        Ok(Record(bytes))
-    }
-
-    /// Fills in the place in the order over all scopes. The hash does not cover it.
-    pub fn set_position(&mut self, position: Position) {
-        self.0[POSITION].copy_from_slice(&position.0.to_be_bytes());
+        Ok(Record(bytes.into()))
     }
 
     /// A record that was encoded elsewhere, for example by the store that a scope comes from. Its place
@@ -130,21 +126,14 @@ impl Record {
     /// As [`RecordView::parse`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         RecordView::parse(bytes)?;
-        let mut record = Record(bytes.to_vec());
-        record.set_position(Position(0));
-        Ok(record)
+        let mut buffer = Vec::new();
+        Ok(Record(placed(bytes, Position(0), &mut buffer).into()))
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The bytes, given away.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0
     }
 
     /// The chain's hash at this event.
@@ -154,12 +143,17 @@ impl Record {
     }
 }
 
-/// Writes a place in the order over all scopes into the bytes of a record, which a hash does not
-/// cover. Bytes that are too short to be a record stay as they are.
-pub fn place(record: &mut [u8], position: Position) {
-    if let Some(bytes) = record.get_mut(POSITION) {
-        bytes.copy_from_slice(&position.0.to_be_bytes());
-    }
+/// The bytes of a record with a place in the order over all scopes, which a hash does not cover, in place
+/// of what the buffer held.
+///
+/// # Panics
+/// If the bytes are too short to be a record.
+#[must_use]
+pub fn placed<'a>(record: &[u8], position: Position, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+    buffer.clear();
+    buffer.extend_from_slice(record);
+    buffer[POSITION].copy_from_slice(&position.0.to_be_bytes());
+    buffer
 }
 
 /// A record read in place. Parsing looks at the header and the number only; nothing is checked

@@ -235,7 +235,7 @@ fn a_made_up_beginning_leaves_room_for_what_follows() {
     {
         let mut event = source().0.events("s/1").remove(0);
         event.seq = Seq(seq);
-        let record = event.to_record().unwrap().into_bytes();
+        let record = event.to_record().unwrap().as_bytes().to_vec();
         let name = format!("s/{seq}");
         assert_eq!(restore(&caller, &name, &[record]).is_ok(), fits, "{seq}");
         if fits {

@@ -41,7 +41,7 @@ fn all() -> Golden {
     let mut golden = Golden::default();
     golden.bytes("hello", frame::HELLO.to_vec());
     golden.bytes("genesis of auction/lot-7", chain::genesis(&scope()).0.to_vec());
-    golden.bytes("record", record().into_bytes());
+    golden.bytes("record", record());
     for (name, outcome) in outcomes() {
         add!(golden, format!("outcome {name}"), outcome, Outcome);
     }

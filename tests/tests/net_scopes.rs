@@ -136,7 +136,7 @@ async fn records(client: &Client, name: &str) -> Vec<Vec<u8>> {
     let mut events = client.read(&scope(name), Seq::ZERO, Seq::MAX, u64::MAX);
     let mut records = Vec::new();
     while let Some(event) = events.next().await {
-        records.push(event.unwrap().to_record().unwrap().into_bytes());
+        records.push(event.unwrap().to_record().unwrap().as_bytes().to_vec());
     }
     records
 }

@@ -5,7 +5,7 @@ use atomic_store_core::protocol::{
     Admitted, At, ClientFrame, Ended, Entry, Replay, Reply, Request, RequestError, ScopeInfo,
     StoreId, StoreStatus, VerifyReport,
 };
-use atomic_store_core::record::{Body, BodyOut, Record};
+use atomic_store_core::record::{Body, BodyOut, Record, placed};
 use atomic_store_core::{
     Answer, Append, AppendId, Binding, Check, CheckResult, Committed, Condition, ContentType,
     Description, Digest, ExpectedHead, Fault, FaultKind, Filter, Grants, Key, LoadOptions, Outcome,
@@ -433,10 +433,9 @@ pub fn records(scope: &ScopeName, proposals: &[Proposal]) -> Vec<Vec<u8>> {
     let mut hash = chain::genesis(scope);
     let mut records = Vec::new();
     for (proposal, seq) in proposals.iter().zip(1..) {
-        let mut record = Record::encode(&hash, &body(seq, proposal)).unwrap();
+        let record = Record::encode(&hash, &body(seq, proposal)).unwrap();
         hash = record.hash();
-        record.set_position(Position(seq * 3));
-        records.push(record.into_bytes());
+        records.push(placed(record.as_bytes(), Position(seq * 3), &mut Vec::new()).to_vec());
     }
     records
 }

@@ -7,8 +7,7 @@ use super::reply::{ReplyTo, State};
 use super::shared::Shared;
 use crate::log::{Decision, INDEX_ROW_BYTES, ScopeRow, Unit};
 use atomic_store_core::protocol::RequestError;
-use atomic_store_core::record::RecordView;
-use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Proposal};
+use atomic_store_core::{Answer, AppendId, Committed, Digest, Outcome, Place, Position, Proposal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -226,11 +225,12 @@ impl Plan {
 }
 
 fn stored(unit: &Unit) -> Option<(Place, Place, Digest)> {
-    let place = |record: &atomic_store_core::record::Record| {
-        let view = RecordView::parse(record.as_bytes()).ok()?;
-        Some((Place { seq: view.seq(), position: view.position() }, view.hash()))
+    let hash = unit.records.last()?.hash();
+    let before = unit.records.len() as u64 - 1;
+    let first = Place { seq: unit.at.next(), position: unit.first };
+    let last = Place {
+        seq: first.seq.plus(before),
+        position: Position(first.position.0 + before),
     };
-    let (first, _) = place(unit.records.first()?)?;
-    let (last, hash) = place(unit.records.last()?)?;
     Some((first, last, hash))
 }

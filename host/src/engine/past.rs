@@ -318,8 +318,7 @@ impl Fork {
             loaded.hash = last.hash();
             loaded.host_ms = decided.host_ms;
         }
-        let copies = decided.records.iter().map(|record| record.as_bytes().into()).collect();
-        loaded.pending.push(number, loaded.head, None, copies);
+        loaded.pending.push(number, loaded.head, None, decided.records);
         let place = |seq| Place { seq, position: Position(0) };
         let outcome = match decided.plan {
             Plan::Stored { reason, meta } => Outcome::Committed(Committed {

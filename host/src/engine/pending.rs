@@ -4,7 +4,7 @@
 use crate::log::{Decision, EventLog, ReadError, ScopeRow};
 use crate::validator::History;
 use atomic_store_core::chain::{Broken, Walk};
-use atomic_store_core::record::{BodyIn, RecordView};
+use atomic_store_core::record::{BodyIn, Record, RecordView};
 use atomic_store_core::{AppendId, Event, Seq};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -28,8 +28,8 @@ struct PendingUnit {
     number: u64,
     /// What to answer if the same append comes again before this one is durable.
     decided: Option<(AppendId, Decision)>,
-    /// Copies of the records, for a validator that must be rebuilt or that looks back.
-    records: Vec<Arc<[u8]>>,
+    /// For a validator that must be rebuilt or that looks back.
+    records: Vec<Record>,
 }
 
 impl Pending {
@@ -59,7 +59,7 @@ impl Pending {
         number: u64,
         head: Seq,
         decided: Option<(AppendId, Decision)>,
-        records: Vec<Arc<[u8]>>,
+        records: Vec<Record>,
     ) {
         self.units().push_back(PendingUnit { number, decided, records });
         self.head.store(head.0, Ordering::Release);
@@ -88,7 +88,7 @@ impl Pending {
     pub(crate) fn durable(&self) -> Seq {
         let units = self.units();
         let first = units.iter().find_map(|unit| unit.records.first());
-        let first = first.and_then(|record| RecordView::parse(record).ok());
+        let first = first.and_then(|record| RecordView::parse(record.as_bytes()).ok());
         first.map_or(self.head(), |view| Seq(view.seq().0.saturating_sub(1)))
     }
 
@@ -104,7 +104,7 @@ impl Pending {
             Err(why) => Err(damaged(Broken::Record { seq, why })),
         };
         if let Some(record) = self.record(seq) {
-            let view = RecordView::parse(&record);
+            let view = RecordView::parse(record.as_bytes());
             return look(view.map_err(|why| damaged(Broken::Record { seq, why }))?);
         }
         let before = Seq(seq.0.saturating_sub(1));
@@ -128,10 +128,10 @@ impl Pending {
     }
 
     /// The record of an event that is not durable yet.
-    fn record(&self, seq: Seq) -> Option<Arc<[u8]>> {
+    fn record(&self, seq: Seq) -> Option<Record> {
         let units = self.units();
         units.iter().find_map(|unit| {
-            let first = RecordView::parse(unit.records.first()?).ok()?.seq();
+            let first = RecordView::parse(unit.records.first()?.as_bytes()).ok()?.seq();
             let nth = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
             unit.records.get(nth).cloned()
         })
@@ -162,7 +162,7 @@ impl Pending {
         // have yet is still here.
         let records: Vec<_> = self.units().iter().flat_map(|unit| unit.records.clone()).collect();
         // Not locked from here on: a guest that folds an event may look back in turn.
-        for record in &records {
+        for record in records.iter().map(Record::as_bytes) {
             let known = RecordView::parse(record).is_ok_and(|view| view.seq() <= walk.head());
             if known {
                 continue;

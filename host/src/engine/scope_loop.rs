@@ -162,8 +162,7 @@ impl ScopeLoop {
                 loaded.host_ms = host_ms;
                 loaded.unsaved += events;
             }
-            let copies = records.iter().map(|record| record.as_bytes().into()).collect();
-            loaded.pending.push(self.handed, loaded.head, remember.clone(), copies);
+            loaded.pending.push(self.handed, loaded.head, remember.clone(), records.clone());
             loaded.recent.push(&index, &loaded.pending);
         }
         (unit.records, unit.index, unit.decision) = (records, index, remember);

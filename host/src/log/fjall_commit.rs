@@ -143,10 +143,11 @@ impl Committer {
         self.by_scope.clear();
         self.by_scope.extend(0..units.len());
         self.by_scope.sort_by_key(|index| units[*index].scope.id);
+        let buffer = &mut self.scratch;
         for unit in self.by_scope.iter().map(|index| &units[*index]) {
-            for (seq, record) in (unit.at.0 + 1..).zip(&unit.records) {
+            for (nth, seq) in (0..unit.records.len()).zip(unit.at.0 + 1..) {
                 let key = rows::event_key(unit.scope.id, Seq(seq));
-                batch.insert(&tree.events, key, record.as_bytes());
+                batch.insert(&tree.events, key, unit.stored(nth, buffer));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::rows::Run;
 use super::{Change, CommitError, ScopeRow, Unit};
-use atomic_store_core::record::RecordView;
+use atomic_store_core::record::{self, RecordView};
 use atomic_store_core::{Position, ScopeId, Seq};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Group {
 }
 
 /// Checks that the records of each unit are numbered from its head on, and gives them the positions
-/// after `last`.
+/// after `last`; those that are not seen yet have none.
 pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, CommitError> {
     let mut group = Group {
         runs: Vec::with_capacity(units.len()),
@@ -34,7 +34,8 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
     for unit in units {
         let mut seq = unit.at;
         let staged = unit.is_staged();
-        for record in &mut unit.records {
+        unit.first = if staged { Position(0) } else { Position(last.0 + group.events + 1) };
+        for record in &unit.records {
             seq = seq.next();
             let found = RecordView::parse(record.as_bytes()).map(|view| view.seq());
             if found != Ok(seq) {
@@ -43,15 +44,10 @@ pub(super) fn prepare(units: &mut [Unit], last: Position) -> Result<Group, Commi
                     "scope {scope}: event {seq} should have come, not {found:?}"
                 )));
             }
-            if staged {
-                record.set_position(Position(0));
-            } else {
-                group.events += 1;
-                record.set_position(Position(last.0 + group.events));
-            }
         }
         if seq > unit.at && !staged {
             let count = seq.0 - unit.at.0;
+            group.events += count;
             match group.runs.last_mut() {
                 Some(run) if run.scope == unit.scope.id && run.last() == unit.at => {
                     run.count += count;
@@ -82,6 +78,7 @@ impl Unit {
             at: Seq::ZERO,
             bytes: 0,
             records: Vec::new(),
+            first: Position(0),
             index: Vec::new(),
             decision: None,
             snapshot: None,
@@ -98,6 +95,15 @@ impl Unit {
     #[must_use]
     pub fn is_staged(&self) -> bool {
         self.change.as_deref() == Some(&Change::Stage)
+    }
+
+    /// The bytes of one of its records as they are stored, with its position.
+    pub(super) fn stored<'a>(&self, nth: usize, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let position = match self.first {
+            Position(0) => Position(0),
+            Position(first) => Position(first + nth as u64),
+        };
+        record::placed(self.records[nth].as_bytes(), position, buffer)
     }
 
     /// Bytes of its records.

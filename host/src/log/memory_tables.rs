@@ -32,11 +32,12 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn new(unit: &Unit) -> Self {
+        let (all, mut buffer) = (0..unit.records.len(), Vec::new());
         Stored {
             scope: Arc::clone(&unit.scope),
             at: unit.at,
             bytes: unit.bytes,
-            records: unit.records.iter().map(|record| Arc::from(record.as_bytes())).collect(),
+            records: all.map(|nth| Arc::from(unit.stored(nth, &mut buffer))).collect(),
             index: unit.index.clone(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.clone(),
@@ -223,9 +224,8 @@ impl Tables {
                 let mut records = Vec::with_capacity(staged.len());
                 for (seq, bytes) in (row.floor.seq.0 + 1..).zip(staged) {
                     self.order.push((row.name.clone(), Seq(seq)));
-                    let mut bytes = bytes.to_vec();
-                    record::place(&mut bytes, self.position());
-                    records.push(Arc::from(bytes));
+                    let mut buffer = Vec::new();
+                    records.push(Arc::from(record::placed(&bytes, self.position(), &mut buffer)));
                 }
                 self.names.insert(row.id, row.name.clone());
                 self.scopes.insert(row.name.clone(), Scope { row: row.clone(), records });

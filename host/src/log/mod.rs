@@ -56,8 +56,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// Identity of the store, made with it.
     fn store_id(&self) -> StoreId;
 
-    /// Makes units durable, in order, and fills in the positions of their records. Returns after
-    /// the disk has them. Units without records need not reach the disk, only the operating system.
+    /// Makes units durable, in order, and says where their records stand. Returns after the disk has
+    /// them. Units without records need not reach the disk, only the operating system.
     ///
     /// # Errors
     /// [`CommitError`]: any of the units may be durable or not. The log must not be written again.
@@ -296,6 +296,9 @@ pub struct Unit {
     pub bytes: u64,
     /// The events, numbered from `at` + 1. May be none.
     pub records: Vec<Record>,
+    /// Where the first of them stands in the order over all scopes, and the others behind it. The commit
+    /// says so; 0 for what is kept unseen.
+    pub first: Position,
     /// Under which topics the events are found, see [`index_rows`]. Empty for events without keys and
     /// triggers.
     pub index: Vec<IndexRow>,

@@ -7,6 +7,7 @@
 
 use super::rows::Past;
 use super::{Floor, ScopeRow};
+use atomic_store_core::record;
 use atomic_store_core::{Position, ScopeId, ScopeName, Seq};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,10 +87,7 @@ impl Past {
     pub(super) fn placed<'a>(&self, record: &'a [u8], seq: Seq, copy: &'a mut Vec<u8>) -> &'a [u8] {
         match self.restored {
             Some((first, last, at)) if (first..=last).contains(&seq) => {
-                copy.clear();
-                copy.extend_from_slice(record);
-                atomic_store_core::record::place(copy, Position(at.0 + (seq.0 - first.0)));
-                copy
+                record::placed(record, Position(at.0 + (seq.0 - first.0)), copy)
             }
             _ => record,
         }

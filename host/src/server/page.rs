@@ -157,7 +157,7 @@ mod tests {
             validator: Digest::default(),
             binding: Seq(1),
         };
-        Record::encode(&Digest::default(), &body).unwrap().into_bytes()
+        Record::encode(&Digest::default(), &body).unwrap().as_bytes().to_vec()
     }
 
     #[test]

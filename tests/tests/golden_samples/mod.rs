@@ -9,7 +9,7 @@ pub(crate) use replies::replies;
 pub(crate) use requests::requests;
 
 use atomic_store_core::protocol::{Admitted, ScopeInfo};
-use atomic_store_core::record::{Body, Record, RecordView};
+use atomic_store_core::record::{Body, Record, RecordView, placed};
 use atomic_store_core::{
     Append, AppendId, Binding, Check, CheckResult, Committed, Condition, Conflict, ContentType,
     Description, Digest, ExpectedHead, Fault, FaultKind, Filter, Grants, Key, Outcome, Overload,
@@ -61,7 +61,7 @@ pub(crate) fn append() -> Append {
     }
 }
 
-pub(crate) fn record() -> Record {
+pub(crate) fn record() -> Vec<u8> {
     let proposal = proposal();
     let body = Body {
         seq: Seq(301),
@@ -77,9 +77,8 @@ pub(crate) fn record() -> Record {
         validator: Digest::of(b"validator"),
         binding: Seq(2),
     };
-    let mut record = Record::encode(&Digest::of(b"previous"), &body).unwrap();
-    record.set_position(Position(0x0102_0304));
-    record
+    let record = Record::encode(&Digest::of(b"previous"), &body).unwrap();
+    placed(record.as_bytes(), Position(0x0102_0304), &mut Vec::new()).to_vec()
 }
 
 pub(crate) fn place(seq: u64) -> Place {
@@ -88,7 +87,7 @@ pub(crate) fn place(seq: u64) -> Place {
 
 fn conflict() -> Conflict {
     let record = record();
-    let view = RecordView::parse(record.as_bytes()).unwrap();
+    let view = RecordView::parse(&record).unwrap();
     Conflict {
         index: Some(1),
         ours: Seq(302),

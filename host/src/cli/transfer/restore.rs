@@ -233,7 +233,7 @@ impl Running<'_> {
             }
         };
         if let Some(restore) = &mut self.restore {
-            restore.push(record.into_bytes()).await?;
+            restore.push(record.as_bytes().to_vec()).await?;
         }
         Ok(())
     }
