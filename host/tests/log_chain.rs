@@ -164,14 +164,14 @@ fn a_damaged_snapshot_is_skipped_and_a_damaged_module_is_not() {
     let digest = Digest::of(&component);
     for n in 1..=2 {
         let mut unit: Unit = writer.unit(n, &[b"e"]);
-        unit.snapshot = Some(atomic_store::log::Snapshot {
+        unit.snapshot = Some(Box::new(atomic_store::log::Snapshot {
             rule,
             seq: writer.head,
             hash: writer.hash,
             host_ms: 0,
             state: vec![n as u8; 50],
-        });
-        unit.module = Some((digest, std::sync::Arc::clone(&component)));
+        }));
+        unit.module = Some(Box::new((digest, std::sync::Arc::clone(&component))));
         log.commit(&mut [unit]).unwrap();
     }
     log.close().unwrap();

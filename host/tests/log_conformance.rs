@@ -154,10 +154,10 @@ fn decisions_are_remembered_and_forgotten() {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
     for_each_log(|which, log| {
         let mut w = Writer::new(&*log, "d");
-        let fault = Decision::Nothing(Outcome::Faulted(atomic_store_core::Fault {
+        let fault = Decision::Nothing(Box::new(Outcome::Faulted(atomic_store_core::Fault {
             kind: FaultKind::Trap,
             detail: "division by zero".to_owned(),
-        }));
+        })));
         let other = Writer::new(&*log, "never-written");
         log.commit(&mut [w.unit(1, &[b"1", b"2"]), other.empty(1, fault.clone())]).unwrap();
         let first = Decision::Committed { first: Seq(1), last: Seq(2), reason: None, meta: None };
@@ -194,7 +194,8 @@ fn the_last_two_snapshots_of_a_rule_are_kept() {
             let mut unit = w.unit(n, &[b"e"]);
             let rule = if n == 2 { two } else { one };
             let state = vec![n as u8; if n == 5 { 100_000 } else { 10 }];
-            unit.snapshot = Some(Snapshot { rule, seq: w.head, hash: w.hash, host_ms: NOW, state });
+            let (seq, hash) = (w.head, w.hash);
+            unit.snapshot = Some(Box::new(Snapshot { rule, seq, hash, host_ms: NOW, state }));
             log.commit(&mut [unit]).unwrap();
         }
         let log = reopen(log);
@@ -222,7 +223,7 @@ fn modules_are_kept_by_digest() {
         let bytes: Arc<[u8]> = vec![5; 300_000].into();
         let digest = Digest::of(&bytes);
         let mut unit = w.unit(1, &[b"loaded"]);
-        unit.module = Some((digest, Arc::clone(&bytes)));
+        unit.module = Some(Box::new((digest, Arc::clone(&bytes))));
         log.commit(&mut [unit]).unwrap();
         let log = reopen(log);
         assert_eq!(log.module(&digest).unwrap().as_deref(), Some(&bytes[..]), "{which}");

@@ -340,7 +340,7 @@ fn answers_that_were_not_synced_may_be_torn_in_any_order() {
     let mut seed = 3;
     for id in 2..5 {
         let why = format!("{:?}", noise(&mut seed, 6_000));
-        let refused = Decision::Nothing(Outcome::Invalid { field: "f".to_owned(), why });
+        let refused = Decision::Nothing(Box::new(Outcome::Invalid { field: "f".to_owned(), why }));
         log.commit(&mut [writer.empty(id, refused)]).unwrap();
         lengths.push(journal_length(&path));
     }

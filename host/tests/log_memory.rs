@@ -42,7 +42,7 @@ fn a_crash_takes_only_what_was_not_synced() {
     for seed in 0..64 {
         let log = empty();
         let mut writer = Writer::new(&log, "a");
-        let refused = Decision::Nothing(Outcome::Unknown { why: String::new() });
+        let refused = Decision::Nothing(Box::new(Outcome::Unknown { why: String::new() }));
         log.commit(&mut [writer.empty(1, refused.clone())]).unwrap();
         log.commit(&mut [writer.unit(2, &[b"x"])]).unwrap();
         log.commit(&mut [writer.empty(3, refused.clone())]).unwrap();

@@ -93,7 +93,7 @@ fn a_deleted_scope_goes_on_where_it_was() {
         let mut with_snapshot = a.empty(4, decision());
         let rule = Digest([1; 32]);
         let state = Snapshot { rule, seq: a.head, hash: a.hash, host_ms: NOW, state: vec![1] };
-        with_snapshot.snapshot = Some(state.clone());
+        with_snapshot.snapshot = Some(Box::new(state.clone()));
         log.commit(&mut [with_snapshot]).unwrap();
         let bytes = row(&*log, "a").bytes;
         assert_eq!(bytes, a.bytes, "{which}");
@@ -141,7 +141,7 @@ fn a_deleted_scope_goes_on_where_it_was() {
 
 fn decision() -> atomic_store::log::Decision {
     let reason = None;
-    atomic_store::log::Decision::Nothing(atomic_store_core::Outcome::Noop { reason })
+    atomic_store::log::Decision::Nothing(Box::new(atomic_store_core::Outcome::Noop { reason }))
 }
 
 #[test]

@@ -16,13 +16,13 @@ const RULE: Digest = Digest([1; 32]);
 fn unit(writer: &mut Writer, rule: Digest, n: u64) -> Unit {
     let mut unit = writer.unit(n, &[&n.to_be_bytes()]);
     let (seq, hash, state) = (writer.head, writer.hash, n.to_be_bytes().to_vec());
-    unit.snapshot = Some(Snapshot { rule, seq, hash, host_ms: NOW, state });
+    unit.snapshot = Some(Box::new(Snapshot { rule, seq, hash, host_ms: NOW, state }));
     unit
 }
 
 /// A unit that stores no events, and so is not synced by itself.
 fn bare(writer: &Writer) -> Unit {
-    let noop = Decision::Nothing(Outcome::Noop { reason: None });
+    let noop = Decision::Nothing(Box::new(Outcome::Noop { reason: None }));
     Unit { decision: None, ..writer.empty(0, noop) }
 }
 
@@ -83,7 +83,7 @@ fn a_snapshot_that_was_dropped_is_gone_after_a_restart_and_makes_room_for_the_ne
             log.commit(&mut [unit(&mut a, RULE, n)]).unwrap();
         }
         let mut drop_it = bare(&a);
-        drop_it.dropped = Some((RULE, Seq(3)));
+        drop_it.dropped = Some(Box::new((RULE, Seq(3))));
         log.commit(&mut [drop_it]).unwrap();
         let id = a.row.id;
         assert_eq!(kept(&log, id, RULE), [(2, Some(2))]);
@@ -92,7 +92,7 @@ fn a_snapshot_that_was_dropped_is_gone_after_a_restart_and_makes_room_for_the_ne
         assert_eq!(newest(&log, id, 9), Some(2));
         // One that is not there is dropped without harm.
         let mut drop_it = bare(&a);
-        drop_it.dropped = Some((RULE, Seq(3)));
+        drop_it.dropped = Some(Box::new((RULE, Seq(3))));
         log.commit(&mut [drop_it, unit(&mut a, RULE, 4)]).unwrap();
         let log = again(log, &path, close);
         assert_eq!(kept(&log, id, RULE), [(4, Some(4)), (2, Some(2))]);
@@ -108,7 +108,7 @@ fn a_snapshot_taken_anew_at_the_same_event_takes_the_place_of_the_old_one() {
     log.commit(&mut [unit(&mut a, RULE, 2)]).unwrap();
     let mut anew = bare(&a);
     let (seq, hash, state) = (a.head, a.hash, 7_u64.to_be_bytes().to_vec());
-    anew.snapshot = Some(Snapshot { rule: RULE, seq, hash, host_ms: NOW, state });
+    anew.snapshot = Some(Box::new(Snapshot { rule: RULE, seq, hash, host_ms: NOW, state }));
     log.commit(&mut [anew]).unwrap();
     let log = again(log, &path, false);
     assert_eq!(kept(&log, a.row.id, RULE), [(2, Some(7)), (1, Some(1))]);

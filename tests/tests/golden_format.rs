@@ -54,7 +54,7 @@ fn all() -> Golden {
     let (first, last, reason, meta) = (Seq(7), Seq(300), Some("fine".into()), Some(vec![1]));
     let committed = Decision::Committed { first, last, reason, meta };
     add!(golden, "decision Committed", committed, Decision);
-    let nothing = Decision::Nothing(Outcome::TimedOut { after_ms: 1_000 });
+    let nothing = Decision::Nothing(Box::new(Outcome::TimedOut { after_ms: 1_000 }));
     add!(golden, "decision Nothing", nothing, Decision);
     let rows = vec![ConflictRow {
         index: Some(1),

@@ -36,8 +36,6 @@ pub(crate) struct Committer {
     unswept: AtomicBool,
     /// What only the one who commits needs.
     desk: Mutex<Desk>,
-    /// Empty vectors for the loops, so that handing over allocates nothing.
-    spare: Mutex<Vec<Vec<Item>>>,
 }
 
 #[derive(Default)]
@@ -111,15 +109,10 @@ impl Committer {
             // A crash may have left something.
             unswept: AtomicBool::new(true),
             desk: Mutex::default(),
-            spare: Mutex::default(),
         }
     }
 
-    pub(crate) fn spare_items(&self) -> Vec<Item> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    /// Queues what was decided, in order, for the thread. The number of items is bounded by the appends
+    /// Queues what was decided, in order, for the thread; takes all out. The number of items is bounded by the appends
     /// in flight. After the end of the thread nobody would take them, so they are answered as unknown.
     pub(crate) fn hand(&self, shared: &Shared, items: &mut Vec<Item>) {
         if let Some(queue) = self.put(shared, items)
@@ -127,7 +120,6 @@ impl Committer {
         {
             self.wake_thread(queue);
         }
-        self.keep(items);
     }
 
     /// The same for a loop, which may commit it itself if nobody else has anything to do.
@@ -143,7 +135,6 @@ impl Committer {
                 self.wake_thread(queue);
             }
         }
-        self.keep(items);
         lead
     }
 
@@ -170,15 +161,6 @@ impl Committer {
         if std::mem::take(&mut queue.asleep) {
             drop(queue);
             self.wake.notify_one();
-        }
-    }
-
-    fn keep(&self, items: &mut Vec<Item>) {
-        if items.capacity() > 0 {
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            if spare.len() < 16 {
-                spare.push(std::mem::take(items));
-            }
         }
     }
 

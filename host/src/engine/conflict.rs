@@ -99,7 +99,7 @@ impl Loaded {
     ) -> Result<Option<(Decision, Plan)>, Outcome> {
         let Some(condition) = &append.condition else { return Ok(None) };
         if condition.since > self.head {
-            let outcome = Outcome::UnknownBase { next: self.head.next() };
+            let outcome = Box::new(Outcome::UnknownBase { next: self.head.next() });
             return Ok(Some((Decision::Nothing(outcome.clone()), Plan::Outcome(outcome))));
         }
         let unreadable = |error: ReadError| shared.unreadable(&error);
@@ -115,7 +115,7 @@ impl Loaded {
         let durable = self.pending.durable();
         if *bytes <= KEPT_BYTES_MAX && rows.iter().all(|row| row.theirs <= durable) {
             let outcome = outcome(*accepted, rows, |seq| self.pending.owned(seq));
-            return Ok(Some((decision, Plan::Outcome(outcome.map_err(unreadable)?))));
+            return Ok(Some((decision, Plan::Outcome(Box::new(outcome.map_err(unreadable)?)))));
         }
         Ok(Some((decision, Plan::Conflict { found, row: Arc::clone(row) })))
     }

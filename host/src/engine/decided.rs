@@ -36,7 +36,7 @@ impl Decided {
     pub(crate) fn accepts(&self) -> bool {
         let outcome = match &self.plan {
             Plan::Stored { .. } => return true,
-            Plan::Outcome(outcome) => outcome,
+            Plan::Outcome(outcome) => &**outcome,
             Plan::Earlier { .. } | Plan::Conflict { .. } => return false,
         };
         matches!(outcome, Outcome::Committed(_) | Outcome::Noop { .. })
@@ -228,6 +228,7 @@ pub(super) fn accepted<'a>(
 }
 
 pub(crate) fn nothing(outcome: Outcome, host_ms: u64) -> Decided {
+    let outcome = Box::new(outcome);
     let decision = Decision::Nothing(outcome.clone());
     Decided::answer(decision, Plan::Outcome(outcome), host_ms)
 }

@@ -46,7 +46,7 @@ enum Reply {
         state: Result<State, RequestError>,
     },
     /// The answer to a joint append, with its last unit.
-    Joint(JointReply),
+    Joint(Box<JointReply>),
     /// A part of a joint append that is not its last.
     Part,
     /// Nothing was decided.
@@ -60,9 +60,9 @@ pub(crate) enum Plan {
     /// From the records of the unit.
     Stored { reason: Option<String>, meta: Option<Vec<u8>> },
     /// Nothing was stored, and this is why.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
     /// It had been decided before. The events are durable by the time this is answered.
-    Earlier { id: AppendId, decision: Decision, row: Arc<ScopeRow> },
+    Earlier { id: AppendId, decision: Box<Decision>, row: Arc<ScopeRow> },
     /// It conflicts with events that are too large to be kept at hand until they are durable.
     Conflict { found: Found, row: Arc<ScopeRow> },
 }
@@ -132,7 +132,7 @@ impl Item {
             last.then = Then {
                 cell: last.then.cell.take(),
                 bytes,
-                reply: Reply::Joint(reply),
+                reply: Reply::Joint(Box::new(reply)),
                 units: count,
             };
         }
@@ -148,7 +148,7 @@ impl Unit {
     pub(super) fn size(&self) -> (usize, usize) {
         let records: usize = self.records.iter().map(|record| record.as_bytes().len()).sum();
         let snapshot = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.state.len());
-        let module = self.module.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let module = self.module.as_ref().map_or(0, |module| module.1.len());
         let index = self.index.len() * INDEX_ROW_BYTES;
         let rejection = self.rejection.as_ref().map_or(0, |entry| entry.size());
         let proposed = self.proposed.iter().flatten().map(Proposal::size).sum::<usize>();
@@ -207,7 +207,7 @@ pub(super) fn undecided(why: &str) -> Answer {
 impl Plan {
     pub(super) fn answer(self, shared: &Shared, unit: &Unit) -> Answer {
         match self {
-            Plan::Outcome(outcome) => Answer { outcome, duplicate: false },
+            Plan::Outcome(outcome) => Answer { outcome: *outcome, duplicate: false },
             Plan::Stored { reason, meta } => match stored(unit) {
                 Some((first, last, hash)) => Answer {
                     outcome: Outcome::Committed(Committed { first, last, hash, reason, meta }),
@@ -215,7 +215,7 @@ impl Plan {
                 },
                 None => undecided("the records of the append cannot be read back"),
             },
-            Plan::Earlier { id, decision, row } => shared.earlier(&row, id, decision),
+            Plan::Earlier { id, decision, row } => shared.earlier(&row, id, *decision),
             Plan::Conflict { found, row } => Answer {
                 outcome: shared.conflict(&row, found.accepted, &found.rows),
                 duplicate: false,

@@ -214,7 +214,7 @@ impl Joint {
         if repeated && !dry_run {
             shared.repeats.note(id);
         }
-        let remember = |decision| (!dry_run).then_some((id, Decision::Joint(decision)));
+        let remember = |decision| (!dry_run).then_some((id, Decision::Joint(Box::new(decision))));
         let mut units = Vec::with_capacity(bodies.len());
         let plan = match considered {
             Considered::Accepted(accepted) => {
@@ -243,8 +243,8 @@ impl Joint {
             }
             Considered::Earlier(decision) => {
                 let rows = bodies.iter().map(|body| Arc::clone(body.row())).collect();
-                let outcome = Outcome::Noop { reason: None };
-                let nothing = Decided::answer(decision.clone(), Plan::Outcome(outcome), 0);
+                let outcome = Plan::Outcome(Box::new(Outcome::Noop { reason: None }));
+                let nothing = Decided::answer(decision.clone(), outcome, 0);
                 let (unit, _) = bodies[0].hand_over(shared, nothing, None);
                 units.push((Arc::clone(&self.held[0]), unit));
                 JointPlan::Earlier(id, decision, rows)
@@ -293,8 +293,9 @@ fn earlier(
     first: ScopeName,
     order: &[usize],
 ) -> JointAnswer {
-    match decision {
-        Decision::Joint(JointDecision::Stored(parts)) => {
+    let Decision::Joint(decision) = decision else { return refused(first, other_use(), true) };
+    match *decision {
+        JointDecision::Stored(parts) => {
             if !parts.iter().map(|part| &part.scope).eq(rows.iter().map(|row| &row.name)) {
                 return refused(first, other_use(), true);
             }
@@ -311,17 +312,16 @@ fn earlier(
             });
             all(outcomes.collect(), order, true)
         }
-        Decision::Joint(JointDecision::Refused { scope, why }) => {
+        JointDecision::Refused { scope, why } => {
             let Some(row) = rows.iter().find(|row| row.name == scope) else {
                 return refused(first, other_use(), true);
             };
             let decision = match why {
-                JointRefusal::Outcome(outcome) => Decision::Nothing(outcome),
+                JointRefusal::Outcome(outcome) => Decision::Nothing(Box::new(outcome)),
                 JointRefusal::Conflict { accepted, rows } => Decision::Conflict { accepted, rows },
             };
             refused(scope, shared.earlier(row, id, decision).outcome, true)
         }
-        _ => refused(first, other_use(), true),
     }
 }
 
@@ -344,8 +344,12 @@ fn part(scope: &ScopeName, decided: &Decided) -> JointPart {
             let events = Some((*first, *last));
             JointPart { scope, events, reason: reason.clone(), meta: meta.clone() }
         }
-        Decision::Nothing(Outcome::Noop { reason }) => {
-            JointPart { scope, events: None, reason: reason.clone(), meta: None }
+        Decision::Nothing(outcome) => {
+            let reason = match &**outcome {
+                Outcome::Noop { reason } => reason.clone(),
+                _ => None,
+            };
+            JointPart { scope, events: None, reason, meta: None }
         }
         _ => JointPart { scope, events: None, reason: None, meta: None },
     }
@@ -356,7 +360,7 @@ fn refusal(decided: &Decided) -> JointRefusal {
         Decision::Conflict { accepted, rows } => {
             JointRefusal::Conflict { accepted: *accepted, rows: rows.clone() }
         }
-        Decision::Nothing(outcome) => JointRefusal::Outcome(outcome.clone()),
+        Decision::Nothing(outcome) => JointRefusal::Outcome(Outcome::clone(outcome)),
         _ => JointRefusal::Outcome(other_use()),
     }
 }

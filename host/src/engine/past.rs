@@ -328,7 +328,7 @@ impl Fork {
                 reason,
                 meta,
             }),
-            Plan::Outcome(outcome) => outcome,
+            Plan::Outcome(outcome) => *outcome,
             _ => Outcome::Unknown { why: "a batch has neither an id nor a condition".to_owned() },
         };
         let state = match query {

@@ -136,6 +136,7 @@ impl Queue {
     }
 
     fn work_until_stopped(&self, me: usize) {
+        let mut items = Vec::new();
         let mut state = self.lock();
         loop {
             let may_run = state.active < self.cores + state.stuck;
@@ -147,7 +148,7 @@ impl Queue {
                     self.watch.notify_one();
                 }
                 drop(state);
-                let lead = work.run_to_lead();
+                let lead = work.run_to_lead(&mut items);
                 state = self.lock();
                 state.active -= 1;
                 state.running[me] = None;

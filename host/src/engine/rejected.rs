@@ -26,17 +26,18 @@ pub(crate) fn entry(
     plan: &Plan,
 ) -> Option<Box<Rejection>> {
     let outcome = match plan {
-        Plan::Outcome(Outcome::Conflict { accepted, conflicts }) => Outcome::Conflict {
-            accepted: *accepted,
-            conflicts: conflicts.iter().map(|one| bare(&row_of(one))).collect(),
-        },
-        Plan::Outcome(
-            outcome @ (Outcome::Rejected(_)
+        Plan::Outcome(outcome) => match &**outcome {
+            Outcome::Conflict { accepted, conflicts } => Outcome::Conflict {
+                accepted: *accepted,
+                conflicts: conflicts.iter().map(|one| bare(&row_of(one))).collect(),
+            },
+            Outcome::Rejected(_)
             | Outcome::UnknownBase { .. }
             | Outcome::HeadMismatch { .. }
             | Outcome::TimedOut { .. }
-            | Outcome::Faulted(_)),
-        ) => outcome.clone(),
+            | Outcome::Faulted(_) => Outcome::clone(outcome),
+            _ => return None,
+        },
         Plan::Conflict { found, .. } => Outcome::Conflict {
             accepted: found.accepted,
             conflicts: found.rows.iter().map(bare).collect(),

@@ -181,7 +181,7 @@ impl ScopeLoop {
         self.load(shared, cell)?;
         if let Some(decision) = self.earlier(shared, append)? {
             let (id, row) = (append.id, Arc::clone(&self.row));
-            let plan = Plan::Earlier { id, decision: decision.clone(), row };
+            let plan = Plan::Earlier { id, decision: Box::new(decision.clone()), row };
             let host_ms = self.loaded.as_ref().map_or(0, |loaded| loaded.host_ms);
             return Ok(Step::Decided(Decided::answer(decision, plan, host_ms)));
         }
@@ -452,7 +452,8 @@ impl ScopeLoop {
             Ok(Some(state)) => {
                 let mut unit = Unit::bare(Arc::clone(&self.row));
                 let (seq, hash, host_ms) = (loaded.head, loaded.hash, loaded.host_ms);
-                unit.snapshot = Some(Snapshot { rule: ruling.rule, seq, hash, host_ms, state });
+                let rule = ruling.rule;
+                unit.snapshot = Some(Box::new(Snapshot { rule, seq, hash, host_ms, state }));
                 unit.host_ms = shared.clock.now_ms();
                 self.handed += 1;
                 loaded.pending.push(self.handed, loaded.head, None, Vec::new());

@@ -163,7 +163,7 @@ impl Engine {
         self.record(&event, None)?;
         let mut unit = Unit::bare(Arc::clone(row));
         unit.host_ms = self.shared.clock.now_ms();
-        unit.dropped = Some((ruling.rule, seq));
+        unit.dropped = Some(Box::new((ruling.rule, seq)));
         self.commit_alone(unit)?;
         self.refold(&scope);
         Ok(DroppedSnapshot { scope, seq, why })

@@ -376,10 +376,13 @@ fn live(decided: &Decided, fate: Fate) -> Option<Live> {
             Live::Unstored(decided.records.clone())
         }
         Plan::Stored { .. } => Live::Accepted(decided.records.len() as u64),
-        Plan::Outcome(Outcome::Noop { .. }) => Live::Accepted(0),
-        Plan::Outcome(Outcome::Rejected(refusal)) => {
-            Live::Refused(refusal.reasons.iter().map(|reason| reason.code.clone()).collect())
-        }
+        Plan::Outcome(outcome) => match &**outcome {
+            Outcome::Noop { .. } => Live::Accepted(0),
+            Outcome::Rejected(refusal) => {
+                Live::Refused(refusal.reasons.iter().map(|reason| reason.code.clone()).collect())
+            }
+            _ => return None,
+        },
         _ => return None,
     })
 }

@@ -145,7 +145,7 @@ impl Shared {
     /// The answer to an append that had been decided before; its events are durable.
     pub(crate) fn earlier(&self, row: &Arc<ScopeRow>, id: AppendId, decision: Decision) -> Answer {
         let outcome = match decision {
-            Decision::Nothing(outcome) => outcome,
+            Decision::Nothing(outcome) => *outcome,
             Decision::Joint(_) => super::joint::other_use(),
             Decision::Conflict { rows, .. } if rows.iter().any(|r| r.theirs <= row.floor.seq) => {
                 deleted("this append conflicted with events", row)

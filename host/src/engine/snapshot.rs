@@ -45,7 +45,7 @@ impl Engine {
         let info = SnapshotInfo { seq: *seq, bytes: state.len() as u64, validator };
         let mut unit = Unit::bare(Arc::new(row));
         unit.host_ms = self.shared.clock.now_ms();
-        unit.snapshot = Some(snapshot);
+        unit.snapshot = Some(Box::new(snapshot));
         self.commit_alone(unit)?;
         Ok(Some(info))
     }

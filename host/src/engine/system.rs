@@ -250,7 +250,8 @@ impl SystemLog {
         let bytes = end.bytes + record.as_bytes().len() as u64;
         unit.records = vec![record];
         unit.host_ms = shared.clock.now_ms();
-        unit.module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
+        let module = component.as_ref().map(|(rules, bytes)| (rules.digest(), Arc::clone(bytes)));
+        unit.module = module.map(Box::new);
         unit.change = change.map(Box::new);
         let (done, waiting) = mpsc::sync_channel(1);
         shared.committer.hand(shared, &mut vec![Item::host(unit, done)]);

@@ -195,7 +195,7 @@ impl Kept {
         self.written.retain(|trial, _| {
             let running = trials.iter().any(|(_, tap)| tap.trial == *trial);
             if !running {
-                units.push(Unit { dropped: Some((rule(*trial), *trial)), ..unit() });
+                units.push(Unit { dropped: Some(Box::new((rule(*trial), *trial))), ..unit() });
             }
             running
         });
@@ -216,8 +216,8 @@ impl Kept {
             }
             let (rule, hash) = (rule(seq), Digest::default());
             self.written.insert(seq, state.clone());
-            let snapshot = Some(Snapshot { rule, seq, hash, host_ms: now_ms, state });
-            units.push(Unit { snapshot, ..unit() });
+            let snapshot = Snapshot { rule, seq, hash, host_ms: now_ms, state };
+            units.push(Unit { snapshot: Some(Box::new(snapshot)), ..unit() });
         }
         units
     }

@@ -257,7 +257,7 @@ impl Engine {
                 let (rule, seq, hash) = (ruling.rule, row.head, row.hash);
                 let mut unit = Unit::bare(Arc::clone(row));
                 unit.host_ms = shared.clock.now_ms();
-                unit.snapshot = Some(Snapshot { rule, seq, hash, host_ms, state });
+                unit.snapshot = Some(Box::new(Snapshot { rule, seq, hash, host_ms, state }));
                 if let Err(why) = self.commit_alone(unit) {
                     tracing::warn!(scope = %row.name, %why, "a prepared snapshot was not kept");
                 }

@@ -213,10 +213,10 @@ impl Committer {
             if let Some(snapshot) = &unit.snapshot {
                 keep_snapshot(tree, batch, unit.scope.id, snapshot)?;
             }
-            if let Some((rule, seq)) = &unit.dropped {
+            if let Some((rule, seq)) = unit.dropped.as_deref() {
                 batch.remove(&tree.snapshots, rows::snapshot_key(unit.scope.id, rule, *seq));
             }
-            if let Some((digest, bytes)) = &unit.module {
+            if let Some((digest, bytes)) = unit.module.as_deref() {
                 batch.insert(&tree.modules, digest.0, &bytes[..]);
             }
         }

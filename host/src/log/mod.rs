@@ -305,11 +305,11 @@ pub struct Unit {
     /// What to remember under which append id.
     pub decision: Option<(AppendId, Decision)>,
     /// A snapshot to keep; the last two of a rule are kept.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<Box<Snapshot>>,
     /// The rule and the event of a snapshot to remove.
-    pub dropped: Option<(Digest, Seq)>,
+    pub dropped: Option<Box<(Digest, Seq)>>,
     /// A component to keep.
-    pub module: Option<(Digest, Arc<[u8]>)>,
+    pub module: Option<Box<(Digest, Arc<[u8]>)>>,
     /// A change of the past of a scope.
     pub change: Option<Box<Change>>,
     /// An entry of the journal of rejections; the commit says where it stands there.
@@ -340,7 +340,7 @@ pub enum Decision {
         meta: Option<Vec<u8>>,
     },
     /// It stored nothing, and this was the outcome.
-    Nothing(Outcome),
+    Nothing(Box<Outcome>),
     /// It conflicted with these events; what the answer says of them is read again.
     Conflict {
         /// Proposals before the first conflict.
@@ -349,7 +349,7 @@ pub enum Decision {
         rows: Vec<ConflictRow>,
     },
     /// It was a joint append, remembered under its first scope by name.
-    Joint(JointDecision),
+    Joint(Box<JointDecision>),
 }
 
 /// What is remembered of a joint append.
