@@ -228,9 +228,6 @@ fn stored(unit: &Unit) -> Option<(Place, Place, Digest)> {
     let hash = unit.records.last()?.hash();
     let before = unit.records.len() as u64 - 1;
     let first = Place { seq: unit.at.next(), position: unit.first };
-    let last = Place {
-        seq: first.seq.plus(before),
-        position: Position(first.position.0 + before),
-    };
+    let last = Place { seq: first.seq.plus(before), position: Position(first.position.0 + before) };
     Some((first, last, hash))
 }

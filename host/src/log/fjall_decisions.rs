@@ -21,10 +21,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// So many are worth a file of the index, which costs two syncs.
-const INDEX_FROM: usize = 128 * 1024;
+/// So many are worth a file of the index, which costs two syncs and is merged into the others, wherever
+/// its keys are: the fewer the files, the less often.
+const INDEX_FROM: usize = 512 * 1024;
 /// With this many times more in memory, the committer waits for the file under way.
-const BEHIND_MAX: usize = 4;
+const BEHIND_MAX: usize = 2;
 /// Bytes of a decision up to which it is kept in memory. Of an accepted append it has about ten.
 const SMALL: usize = 128;
 /// Rows of `recent` that a commit removes: more than it adds.
