@@ -217,7 +217,9 @@ impl State {
         let group = group::prepare(units, self.live.position())?;
         let entries = units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut());
         self.kept.number(entries.map(|entry| (tag(&entry.scope), entry)));
-        let stored = Arc::new(units.iter().map(Stored::new).collect::<Vec<_>>());
+        let mut buffer = Vec::new();
+        let stored = units.iter().map(|unit| Stored::new(unit, &mut buffer));
+        let stored = Arc::new(stored.collect::<Vec<_>>());
         self.live.check(&stored)?;
         self.journal.push(Arc::clone(&stored));
         if group.synced {

@@ -31,13 +31,14 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    pub(super) fn new(unit: &Unit) -> Self {
-        let (all, mut buffer) = (0..unit.records.len(), Vec::new());
+    /// A unit of a group. What the buffer held is overwritten.
+    pub(super) fn new(unit: &Unit, buffer: &mut Vec<u8>) -> Self {
+        let all = 0..unit.records.len();
         Stored {
             scope: Arc::clone(&unit.scope),
             at: unit.at,
             bytes: unit.bytes,
-            records: all.map(|nth| Arc::from(unit.stored(nth, &mut buffer))).collect(),
+            records: all.map(|nth| Arc::from(unit.stored(nth, buffer))).collect(),
             index: unit.index.clone(),
             decision: unit.decision.clone(),
             snapshot: unit.snapshot.as_deref().cloned(),
