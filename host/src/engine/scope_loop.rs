@@ -55,10 +55,6 @@ pub(crate) struct Loaded {
 }
 
 /// How an append goes on.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are decided at once; a box each would cost"
-)]
 pub(crate) enum Step {
     /// It is decided.
     Decided(Decided),
