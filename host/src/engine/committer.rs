@@ -112,8 +112,9 @@ impl Committer {
         }
     }
 
-    /// Queues what was decided, in order, for the thread; takes all out. The number of items is bounded by the appends
-    /// in flight. After the end of the thread nobody would take them, so they are answered as unknown.
+    /// Queues what was decided, in order, for the thread; takes all out. The number of items is bounded
+    /// by the appends in flight. After the end of the thread nobody would take them, so they are answered
+    /// as unknown.
     pub(crate) fn hand(&self, shared: &Shared, items: &mut Vec<Item>) {
         if let Some(queue) = self.put(shared, items)
             && !queue.busy
