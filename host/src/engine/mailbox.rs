@@ -224,6 +224,11 @@ impl Cell {
     }
 }
 
+thread_local! {
+    /// An empty buffer between two turns, so that handing over allocates nothing.
+    static ITEMS: std::cell::Cell<Vec<Item>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
 impl Work {
     /// The scope's name.
     #[must_use]
@@ -234,23 +239,24 @@ impl Work {
     /// Lets the loop read its mail, hands what it decided to the committer, and goes to the end of
     /// the queue if there is more.
     pub fn run(self) {
-        drop(self.run_to_lead(&mut Vec::new()));
+        drop(self.run_to_lead());
     }
 
-    /// The same; may give back the right to commit what was decided, in the committer's place. `items`
-    /// is an empty buffer, and is one afterwards.
-    pub(super) fn run_to_lead(self, items: &mut Vec<Item>) -> Option<Lead> {
+    /// The same; may give back the right to commit what was decided, in the committer's place.
+    pub(super) fn run_to_lead(self) -> Option<Lead> {
         let Work { cell, shared } = &self;
+        let mut items = ITEMS.take();
         cell.last_turn.store(shared.next_turn(), Ordering::Relaxed);
         let mut body = cell.body.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = AssertUnwindSafe(|| self.read_mail(&mut body, items));
+        let turn = AssertUnwindSafe(|| self.read_mail(&mut body, &mut items));
         let turn = std::panic::catch_unwind(turn).unwrap_or_else(|_| {
             // What the loop left behind cannot be trusted, and answers are lost with it.
             shared.fail("a scope loop panicked");
             Turn::default()
         });
-        let lead = shared.committer.hand_or_lead(shared, items);
+        let lead = shared.committer.hand_or_lead(shared, &mut items);
         drop(body);
+        ITEMS.set(items);
         shared.keep_to_memory();
         if let Some(joint) = turn.joint {
             // Only now that whatever this loop decided before is on its way to the disk.

@@ -136,7 +136,6 @@ impl Queue {
     }
 
     fn work_until_stopped(&self, me: usize) {
-        let mut items = Vec::new();
         let mut state = self.lock();
         loop {
             let may_run = state.active < self.cores + state.stuck;
@@ -148,7 +147,7 @@ impl Queue {
                     self.watch.notify_one();
                 }
                 drop(state);
-                let lead = work.run_to_lead(&mut items);
+                let lead = work.run_to_lead();
                 state = self.lock();
                 state.active -= 1;
                 state.running[me] = None;

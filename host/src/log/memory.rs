@@ -52,6 +52,8 @@ struct State {
     journal: Vec<Arc<Vec<Stored>>>,
     /// How much of the journal a crash cannot take.
     durable: usize,
+    /// For records with their positions, again and again.
+    buffer: Vec<u8>,
     next_scope: u64,
     stopped: Option<String>,
     full: bool,
@@ -197,6 +199,7 @@ impl State {
             kept: Kept::new(limits),
             journal: Vec::new(),
             durable: 0,
+            buffer: Vec::new(),
             next_scope: 1,
             stopped: None,
             full: false,
@@ -217,8 +220,7 @@ impl State {
         let group = group::prepare(units, self.live.position())?;
         let entries = units.iter_mut().filter_map(|unit| unit.rejection.as_deref_mut());
         self.kept.number(entries.map(|entry| (tag(&entry.scope), entry)));
-        let mut buffer = Vec::new();
-        let stored = units.iter().map(|unit| Stored::new(unit, &mut buffer));
+        let stored = units.iter().map(|unit| Stored::new(unit, &mut self.buffer));
         let stored = Arc::new(stored.collect::<Vec<_>>());
         self.live.check(&stored)?;
         self.journal.push(Arc::clone(&stored));

@@ -222,10 +222,9 @@ impl Tables {
         match change {
             Some(Change::Publish(row)) => {
                 let staged = self.staged.remove(&row.id).unwrap_or_default();
-                let mut records = Vec::with_capacity(staged.len());
+                let (mut records, mut buffer) = (Vec::with_capacity(staged.len()), Vec::new());
                 for (seq, bytes) in (row.floor.seq.0 + 1..).zip(staged) {
                     self.order.push((row.name.clone(), Seq(seq)));
-                    let mut buffer = Vec::new();
                     records.push(Arc::from(record::placed(&bytes, self.position(), &mut buffer)));
                 }
                 self.names.insert(row.id, row.name.clone());
