@@ -5,6 +5,7 @@
 //! an engine does beyond this is its overhead.
 
 use super::CommitError;
+use super::fjall_memtables::{MEMTABLE, make_room};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -75,6 +76,7 @@ fn commit_all(
         if !to_commit.take(&mut group) {
             return Ok(());
         }
+        make_room(events, MEMTABLE).map_err(failed)?;
         let mut batch = database.batch().durability(Some(PersistMode::SyncData));
         for &producer in &group {
             if seqs.len() <= producer {

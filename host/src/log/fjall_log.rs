@@ -70,8 +70,14 @@ impl FjallLog {
         look(&self.rejected.read().unwrap_or_else(PoisonError::into_inner), tag)
     }
 
+    /// Before each batch.
+    fn make_room(&self) -> Result<(), CommitError> {
+        self.tree.make_room().map_err(|error| CommitError(error.to_string()))
+    }
+
     fn write(&self, committer: &mut Committer, units: &mut [Unit]) -> Result<(), CommitError> {
         let oldest = self.alive.read().unwrap_or_else(PoisonError::into_inner).first().copied();
+        self.make_room()?;
         let done = committer.commit(&self.tree, self.buckets, oldest, units)?;
         if !done.changed.is_empty() {
             // Before anything of it may be removed.
@@ -127,9 +133,12 @@ impl EventLog for FjallLog {
         if let Some(why) = &committer.stopped {
             return Err(CommitError(why.clone()));
         }
-        let result =
-            catch_unwind(AssertUnwindSafe(|| committer.sweep.part(&self.tree, &self.secret)))
-                .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
+        let part = || {
+            self.make_room()?;
+            committer.sweep.part(&self.tree, &self.secret)
+        };
+        let result = catch_unwind(AssertUnwindSafe(part))
+            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
         if let Err(CommitError(why)) = &result {
             committer.stopped = Some(format!("stopped by an earlier error: {why}"));
         }

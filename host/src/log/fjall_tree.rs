@@ -11,7 +11,7 @@ use fjall::{
 use std::path::Path;
 use std::sync::Arc;
 
-const MIB: u64 = 1024 * 1024;
+pub(super) const MIB: u64 = 1024 * 1024;
 
 /// Values from this size on go to blob files, so that compaction does not copy them. It cannot be
 /// changed for a keyspace that exists.
@@ -23,7 +23,7 @@ const EVENTS_BLOCK: u32 = 16 * 1024;
 
 /// What goes through these memtables is small, or will be gone soon: the usual 64 MiB would hold a
 /// million rows, so many that finding the place of the next one leaves the processor's cache.
-const SCATTERED_MEMTABLE: u64 = 16 * MIB;
+pub(super) const SCATTERED_MEMTABLE: u64 = 16 * MIB;
 
 /// An open tree.
 pub(super) struct Tree {

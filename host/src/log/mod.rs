@@ -11,6 +11,7 @@ mod fjall_commit;
 mod fjall_decisions;
 mod fjall_journal;
 mod fjall_log;
+mod fjall_memtables;
 mod fjall_open;
 mod fjall_past;
 mod fjall_proposed;
