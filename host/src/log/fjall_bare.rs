@@ -76,7 +76,7 @@ fn commit_all(
         if !to_commit.take(&mut group) {
             return Ok(());
         }
-        make_room(events, MEMTABLE).map_err(failed)?;
+        make_room(database, events, MEMTABLE).map_err(failed)?;
         let mut batch = database.batch().durability(Some(PersistMode::SyncData));
         for &producer in &group {
             if seqs.len() <= producer {

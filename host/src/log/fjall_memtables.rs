@@ -10,17 +10,24 @@
 //! Invariant: when a batch is begun, every memtable has room for a group.
 
 use super::fjall_tree::{MIB, SCATTERED_MEMTABLE, Tree};
-use fjall::{AbstractTree, Keyspace};
+use fjall::{AbstractTree, Database, Keyspace, PersistMode};
+use std::time::Duration;
 
 /// Of the other memtables, as the tree makes them if it is not told.
 pub(super) const MEMTABLE: u64 = 64 * MIB;
 /// This part of a memtable is left empty.
 const ROOM: u64 = 8;
+/// So many memtables of a keyspace may wait to be flushed. With one more the tree would wait, a tenth of a
+/// second at a time, and for ever if its worker has failed.
+const WAITING_MAX: usize = 3;
+/// How often whoever waits for that looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Tree {
     /// Makes the invariant true. Not for two at a time, nor while somebody else writes.
     pub(super) fn make_room(&self) -> fjall::Result<()> {
-        self.memtables().into_iter().try_for_each(|(keyspace, size)| make_room(keyspace, size))
+        let mut memtables = self.memtables().into_iter();
+        memtables.try_for_each(|(keyspace, size)| make_room(&self.db, keyspace, size))
     }
 
     /// Keyspaces, and how large their memtables may become.
@@ -43,12 +50,18 @@ impl Tree {
     }
 }
 
-/// The same for one keyspace, and how large its memtable may become.
-pub(super) fn make_room(keyspace: &Keyspace, size: u64) -> fjall::Result<()> {
-    if keyspace.tree.active_memtable().size() > size - size / ROOM {
-        keyspace.rotate_memtable()?;
+/// The same for one keyspace, and how large its memtable may become. Blocks while too many wait to be
+/// flushed; fails if the worker has failed.
+pub(super) fn make_room(db: &Database, keyspace: &Keyspace, size: u64) -> fjall::Result<()> {
+    if keyspace.tree.active_memtable().size() <= size - size / ROOM {
+        return Ok(());
     }
-    Ok(())
+    while keyspace.sealed_memtable_count() >= WAITING_MAX {
+        // Nothing has to be written; it says whether the worker has failed.
+        db.persist(PersistMode::Buffer)?;
+        std::thread::sleep(LOOK_EVERY);
+    }
+    keyspace.rotate_memtable().map(|_| ())
 }
 
 #[cfg(test)]
@@ -56,9 +69,8 @@ mod tests {
     use super::super::{EventLog, FjallLog, OpenOptions, ScopeRow, Unit};
     use super::*;
     use atomic_store_core::{Digest, ScopeId, ScopeName};
-    use fjall::PersistMode;
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// Of values, so many that a memtable of 16 MiB with them is above its size.
     const LARGE: usize = 17;
@@ -97,6 +109,25 @@ mod tests {
             assert!(flushes(&tree), "the worker does nothing any more");
         }
         assert_eq!(tree.recent.iter().count() as u64, n);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_has_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path(), 1 << 20).unwrap();
+        let mut n = 0..;
+        for _ in 0..WAITING_MAX {
+            put(&tree, n.next().unwrap(), 1);
+            // Past the worker, which does not hear of it.
+            assert!(tree.recent.tree.rotate_memtable().is_some());
+        }
+        (1..LARGE - 1).for_each(|_| put(&tree, n.next().unwrap(), MIB as usize));
+        std::fs::remove_dir_all(&tree.order.tree.tree_config().path).unwrap();
+        tree.order.insert("key", "value").unwrap();
+        tree.order.rotate_memtable().unwrap();
+        let (send, made) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(tree.make_room().is_err()));
+        assert_eq!(made.recv_timeout(Duration::from_secs(20)), Ok(true));
     }
 
     #[test]
