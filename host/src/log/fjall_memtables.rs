@@ -69,6 +69,7 @@ mod tests {
     use super::super::{EventLog, FjallLog, OpenOptions, ScopeRow, Unit};
     use super::*;
     use atomic_store_core::{Digest, ScopeId, ScopeName};
+    use std::collections::BTreeSet;
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -109,6 +110,15 @@ mod tests {
             assert!(flushes(&tree), "the worker does nothing any more");
         }
         assert_eq!(tree.recent.iter().count() as u64, n);
+    }
+
+    #[test]
+    fn no_keyspace_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path(), 1 << 20).unwrap();
+        let known: BTreeSet<_> =
+            tree.memtables().iter().map(|(keyspace, _)| keyspace.name().clone()).collect();
+        assert_eq!(known, tree.db.list_keyspace_names().into_iter().collect());
     }
 
     #[test]
