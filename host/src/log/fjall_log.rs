@@ -59,7 +59,7 @@ impl FjallLog {
         super::fjall_open::open(options)
     }
 
-    // A panic below this lock stops the log; see `commit`.
+    // A panic below this lock stops the log; see `batch`.
     fn committer(&self) -> MutexGuard<'_, Committer> {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,14 +70,31 @@ impl FjallLog {
         look(&self.rejected.read().unwrap_or_else(PoisonError::into_inner), tag)
     }
 
-    /// Before each batch.
-    fn make_room(&self) -> Result<(), CommitError> {
-        self.tree.make_room().map_err(|error| CommitError(error.to_string()))
+    /// Lets somebody write a batch, for which there is room; nobody any more after an error.
+    fn batch<T>(
+        &self,
+        write: impl FnOnce(&mut Committer) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        let mut committer = self.committer();
+        if let Some(why) = &committer.stopped {
+            return Err(CommitError(why.clone()));
+        }
+        let written = || {
+            self.tree.make_room().map_err(|error| CommitError(error.to_string()))?;
+            write(&mut committer)
+        };
+        // The tree panics on some damage, for example when its numbers run out. That is an error
+        // like any other: what was written is not known, so nothing is written after it.
+        let result = catch_unwind(AssertUnwindSafe(written))
+            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
+        if let Err(CommitError(why)) = &result {
+            committer.stopped = Some(format!("stopped by an earlier error: {why}"));
+        }
+        result
     }
 
     fn write(&self, committer: &mut Committer, units: &mut [Unit]) -> Result<(), CommitError> {
         let oldest = self.alive.read().unwrap_or_else(PoisonError::into_inner).first().copied();
-        self.make_room()?;
         let done = committer.commit(&self.tree, self.buckets, oldest, units)?;
         if !done.changed.is_empty() {
             // Before anything of it may be removed.
@@ -107,18 +124,7 @@ impl EventLog for FjallLog {
     }
 
     fn commit(&self, units: &mut [Unit]) -> Result<(), CommitError> {
-        let mut committer = self.committer();
-        if let Some(why) = &committer.stopped {
-            return Err(CommitError(why.clone()));
-        }
-        // The tree panics on some damage, for example when its numbers run out. That is an error
-        // like any other: what was written is not known, so nothing is written after it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.write(&mut committer, units)))
-            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
-        if let Err(CommitError(why)) = &result {
-            committer.stopped = Some(format!("stopped by an earlier error: {why}"));
-        }
-        result
+        self.batch(|committer| self.write(committer, units))
     }
 
     fn between(&self) {
@@ -129,20 +135,7 @@ impl EventLog for FjallLog {
     }
 
     fn sweep(&self) -> Result<bool, CommitError> {
-        let mut committer = self.committer();
-        if let Some(why) = &committer.stopped {
-            return Err(CommitError(why.clone()));
-        }
-        let part = || {
-            self.make_room()?;
-            committer.sweep.part(&self.tree, &self.secret)
-        };
-        let result = catch_unwind(AssertUnwindSafe(part))
-            .unwrap_or_else(|_| Err(CommitError("the tree panicked".to_owned())));
-        if let Err(CommitError(why)) = &result {
-            committer.stopped = Some(format!("stopped by an earlier error: {why}"));
-        }
-        result
+        self.batch(|committer| committer.sweep.part(&self.tree, &self.secret))
     }
 
     fn new_scope_id(&self) -> ScopeId {
