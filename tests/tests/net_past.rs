@@ -72,6 +72,8 @@ async fn a_history_goes_on_over_cut_connections_without_gap_or_repeat() {
     let (server, _client) = nines(limits, 120).await;
     let folder = private_folder();
     let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
+    // So few that the histories cannot come over a handful of connections, however fast they are.
+    proxy.change(|mood| mood.bytes_max = Some(400));
     let address = Address::Unix(proxy.socket.clone());
     let through = Client::connect(address, options()).await.unwrap();
     for (after, limit, last) in [(0, u64::MAX, 120), (17, 60, 77)] {
@@ -86,17 +88,7 @@ async fn a_history_goes_on_over_cut_connections_without_gap_or_repeat() {
         assert!(states.next().await.is_none());
         assert_eq!(states.after(), Seq(last));
     }
-    // Each connection ends after a few pages of its own accord, too.
-    let made = *proxy.made.borrow();
-    assert!(made > 5, "the connection was hardly cut");
-    proxy.change(|mood| (mood.bytes_max, mood.cuts) = (Some(4_000), mood.cuts + 1));
-    let mut states =
-        through.history(&scope("s/1"), "sum", Vec::new(), (Seq(0), Seq::MAX), u64::MAX);
-    for seq in 1..=120 {
-        assert_eq!(states.next().await.unwrap().unwrap(), sum(seq));
-    }
-    assert!(states.next().await.is_none());
-    drop(states);
+    assert!(*proxy.made.borrow() > 10, "the connection was hardly cut");
     drop(through);
     server.stop().await;
 }

@@ -176,6 +176,8 @@ async fn a_follower_goes_on_over_cut_connections_without_gap_or_repeat() {
     let (server, client) = server(Limits { page_events_max: 3, ..Limits::default() }).await;
     let folder = private_folder();
     let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
+    // So few that it all cannot come over a handful of connections, however fast it is.
+    proxy.change(|mood| mood.bytes_max = Some(2_000));
     let address = Address::Unix(proxy.socket.clone());
     let through = Client::connect(address, options()).await.unwrap();
     let mut all = through.follow_rejections(None, 0);

@@ -224,7 +224,8 @@ async fn between(client: UnixStream, server: UnixStream, mut moods: watch::Recei
             drop(stalls.wait_for(|mood| !mood.stalled).await);
             let Ok(count) = from_server.read(&mut bytes).await else { return };
             drop(stalls.wait_for(|mood| !mood.stalled).await);
-            let left = stalls.borrow().bytes_max.map_or(count, |max| count.min(max - sent));
+            let left =
+                stalls.borrow().bytes_max.map_or(count, |max| count.min(max.saturating_sub(sent)));
             if count == 0 || to_client.write_all(&bytes[..left]).await.is_err() {
                 return;
             }
