@@ -8,7 +8,7 @@ use atomic_store_core::protocol::{At, Reply, Request, RequestError};
 use atomic_store_core::{Filter, Limits, Outcome, Proposal, Seq};
 use net_support::*;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_of_the_cap_passes_and_one_byte_more_ends_the_session() {
@@ -162,18 +162,20 @@ async fn no_more_uploads_than_the_server_has_memory_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_or_slow_greeting_and_a_slow_frame_are_ended_in_time() {
-    let limits = Limits { hello_ms_max: 200, frame_ms_max: 200, ..Limits::default() };
-    let server = Running::start(limits).await;
+    let server = Running::start(Limits { hello_ms_max: 200, ..Limits::default() }).await;
     let began = Instant::now();
     let mut silent = Raw::connect(&server.socket).await;
     let mut slow = Raw::connect(&server.socket).await;
-    slow.bytes(b"ATST").await;
+    // It may be ended already.
+    drop(slow.stream.write_all(b"ATST").await);
     for raw in [&mut silent, &mut slow] {
         let mut got = Vec::new();
         drop(tokio::time::timeout(PATIENCE, raw.stream.read_to_end(&mut got)).await.unwrap());
         assert!(got.is_empty());
     }
     assert!(began.elapsed() >= Duration::from_millis(200), "ended before its time");
+    server.stop().await;
+    let server = Running::start(Limits { frame_ms_max: 200, ..Limits::default() }).await;
     let mut raw = server.raw().await;
     raw.bytes(&encoded(1, Request::Status)[..5]).await;
     assert!(matches!(raw.reply(0).await, Reply::Error(RequestError::Goodbye(_))));
@@ -195,10 +197,7 @@ async fn who_sends_but_never_reads_is_closed_and_the_store_goes_on() {
     let server = Running::start(limits).await;
     let mut raw = server.raw().await;
     let frame = encoded(1, Request::Append(append("a", 1, numbered(1))));
-    let flood = async {
-        use tokio::io::AsyncWriteExt;
-        while raw.stream.write_all(&frame).await.is_ok() {}
-    };
+    let flood = async { while raw.stream.write_all(&frame).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, flood).await.expect("the session is never closed");
     let answer = server.client().await.append_one(&scope("b"), numbered(1)).await.unwrap();
     assert!(matches!(answer.outcome, Outcome::Committed(_)));

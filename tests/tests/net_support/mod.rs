@@ -190,9 +190,10 @@ impl Proxy {
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
+                let (moods, cuts) = (moods.clone(), moods.borrow().cuts);
                 count.send_modify(|count| *count += 1);
                 let Ok(server) = UnixStream::connect(&server).await else { continue };
-                tokio::spawn(between(client, server, moods.clone()));
+                tokio::spawn(between(client, server, moods, cuts));
             }
         });
         Proxy { socket, mood, made, task }
@@ -213,8 +214,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn between(client: UnixStream, server: UnixStream, mut moods: watch::Receiver<Mood>) {
-    let cuts = moods.borrow_and_update().cuts;
+/// Until there are more than so many cuts.
+async fn between(
+    client: UnixStream,
+    server: UnixStream,
+    mut moods: watch::Receiver<Mood>,
+    cuts: u64,
+) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let mut stalls = moods.clone();
