@@ -1,4 +1,5 @@
-//! Threads that end with the engine and decide nothing: candidates on trial, proofs of snapshots.
+//! Threads that end with the engine: originators that do not answer, candidates on trial, proofs of
+//! snapshots. They hold nothing that must be put in order.
 
 use super::handle::{Engine, Runtime};
 use super::scrub;
@@ -7,20 +8,23 @@ use super::shared::Shared;
 use super::system::SystemLog;
 use crate::validator::Loader;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Starts them. Nobody waits for their end: they hold nothing that must be put in order.
-pub(super) fn start(engine: &Engine, stack_bytes: usize) -> std::io::Result<()> {
+/// Starts them.
+pub(super) fn start(engine: &Engine, stack_bytes: usize) -> std::io::Result<Vec<JoinHandle<()>>> {
     let named = |name: &str| Builder::new().name(name.to_owned()).stack_size(stack_bytes);
     let shared = Arc::clone(&engine.shared);
-    drop(named("candidates").spawn(move || shared.shadow.run(&shared))?);
+    let originators = named("originators").spawn(move || shared.questions.watch(&shared))?;
+    let shared = Arc::clone(&engine.shared);
+    let candidates = named("candidates").spawn(move || shared.shadow.run(&shared))?;
+    let mut started = vec![originators, candidates];
     let rest = Duration::from_millis(engine.shared.limits.scrub_ms);
     if rest > Duration::ZERO {
         let frail = Frail::of(engine);
-        drop(named("scrub").spawn(move || scrub::run(&frail, rest))?);
+        started.push(named("scrub").spawn(move || scrub::run(&frail, rest))?);
     }
-    Ok(())
+    Ok(started)
 }
 
 impl Engine {

@@ -29,6 +29,9 @@ use tokio::sync::watch;
 pub(crate) const LEAVING_MAX: usize = 1_024;
 /// How often a closing store looks whether it is done.
 const CLOSING_POLL: Duration = Duration::from_millis(1);
+/// How long a closed store waits for threads that decide nothing. One that folds a long scope is left
+/// alone with it, and the data directory stays locked until it is done.
+const BESIDE_FOR: Duration = Duration::from_secs(1);
 /// How long a closing store waits before it asks scopes again that have not left.
 const RETIRE_ROUND: Duration = Duration::from_millis(20);
 /// Stack of a scope thread beyond what guests may use of it.
@@ -66,6 +69,7 @@ pub(super) struct Runtime {
     pub(super) bell: Arc<Bell>,
     pool: Option<Arc<Pool>>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    beside: Mutex<Vec<JoinHandle<()>>>,
     shared: Arc<Shared>,
 }
 
@@ -107,24 +111,20 @@ impl Engine {
                 Some(builder.spawn(run).map_err(no_thread)?)
             }
         };
-        if pool.is_some() {
-            let shared = Arc::clone(&shared);
-            let builder = std::thread::Builder::new().name("originators".to_owned());
-            // Nobody waits for its end: it holds nothing that must be put in order.
-            drop(builder.spawn(move || shared.questions.watch(&shared)).map_err(no_thread)?);
-        }
         let threads = pool.is_some();
         let runtime = Arc::new(Runtime {
             bell: Arc::default(),
             pool,
             committer: Mutex::new(committer),
+            beside: Mutex::default(),
             shared: Arc::clone(&shared),
         });
         let engine = Engine { shared, loader, system, runtime };
         engine.shared.shadow.resume(&engine.shared, engine.system.row())?;
         if threads {
             let stack = HOST_STACK_BYTES + engine.shared.limits.stack_bytes_max;
-            beside::start(&engine, stack).map_err(no_thread)?;
+            let threads = beside::start(&engine, stack).map_err(no_thread)?;
+            *engine.runtime.beside.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         }
         Ok(engine)
     }
@@ -399,6 +399,8 @@ impl Engine {
         self.runtime.stop();
         let stopped = wait_until(end, || self.runtime.has_stopped());
         let closed = stopped && self.shared.failure().is_none() && self.shared.log.close().is_ok();
+        // They share the log, and whoever opens it next needs its lock.
+        wait_until(end.min(Instant::now() + BESIDE_FOR), || self.runtime.is_alone());
         idle && closed
     }
 
@@ -472,6 +474,11 @@ impl Runtime {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         self.pool.as_ref().is_none_or(|pool| pool.has_stopped())
             && committer.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn is_alone(&self) -> bool {
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.iter().all(JoinHandle::is_finished)
     }
 }
 
