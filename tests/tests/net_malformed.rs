@@ -3,6 +3,7 @@
 
 mod net_support;
 
+use atomic_store_client::Client;
 use atomic_store_core::protocol::{At, Replay, Reply, Request, RequestError, ServerFrame};
 use atomic_store_core::{Filter, Key, Limits, Outcome, Proposal, frame};
 use atomic_store_tests::Rng;
@@ -198,8 +199,19 @@ async fn announced_lengths_and_tiny_elements_cost_no_memory() {
 async fn appends_before_a_malformed_frame_do_not_hold_up_their_scopes() {
     let server = Running::start(Limits::default()).await;
     let client = server.client().await;
+    // Whoever is held up is so each time; a busy machine may be so once.
+    let mut soon = false;
+    for attempt in 0..5 {
+        soon = soon || goes_on(&server, &client, attempt).await;
+    }
+    assert!(soon, "the scopes are held up");
+    server.stop().await;
+}
+
+/// True if scopes with an append before a malformed frame go on at once.
+async fn goes_on(server: &Running, client: &Client, attempt: u32) -> bool {
     let mut raw = server.raw().await;
-    let scopes: Vec<_> = (0..20).map(|n| format!("held/{n}")).collect();
+    let scopes: Vec<_> = (0..20).map(|n| format!("held/{attempt}/{n}")).collect();
     let mut bytes = Vec::new();
     for (n, name) in (1..).zip(&scopes) {
         bytes.extend(encoded(n, Request::Append(append(name, u128::from(n), numbered(n)))));
@@ -211,8 +223,8 @@ async fn appends_before_a_malformed_frame_do_not_hold_up_their_scopes() {
         let scope = scope(name);
         let call = client.append_one(&scope, numbered(1));
         let soon = std::time::Duration::from_millis(400);
-        let answer = tokio::time::timeout(soon, call).await.expect("the scope is held up");
+        let Ok(answer) = tokio::time::timeout(soon, call).await else { return false };
         assert!(matches!(answer.unwrap().outcome, Outcome::Committed(_)));
     }
-    drop(raw);
+    true
 }

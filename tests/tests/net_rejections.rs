@@ -142,7 +142,8 @@ async fn who_does_not_read_is_cut_off_with_the_number_to_resume_from() {
     raw.send(1, Request::SubscribeRejections { scope: None, after: 0 }).await;
     // Another connection is served all the while.
     refuse(&client, "s/1", 1).await;
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    // Much longer than it takes to fill what there is room for, and to be cut off then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let mut last = 0;
     let resume = loop {
         match raw.reply(1).await {

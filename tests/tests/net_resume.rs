@@ -283,7 +283,7 @@ async fn who_does_not_read_is_cut_off_with_the_place_to_resume_from() {
     let busy = async {
         for n in 0..200 {
             client.append_one(&scope("b"), numbered(n)).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     busy.await;

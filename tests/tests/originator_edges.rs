@@ -22,13 +22,13 @@ use tokio::sync::oneshot;
 #[tokio::test]
 async fn a07_originator_who_does_not_answer_times_out_and_a_late_answer_is_refused() {
     let store = Store::start(Limits::default()).await;
-    store.bind("quick", Some(br#"{"deadline_ms": 50}"#));
+    store.bind("quick", Some(br#"{"deadline_ms": 1000}"#));
     let mut raw = store.raw().await;
     raw.send(1, Request::Append(append("quick", 1, numbered(1)))).await;
     let question = raw.question(1).await;
-    assert_eq!(question.within_ms, 50);
+    assert_eq!(question.within_ms, 1_000);
     let (call, answer) = raw.answer().await;
-    assert_eq!((call, answer.outcome), (1, Outcome::TimedOut { after_ms: 50 }));
+    assert_eq!((call, answer.outcome), (1, Outcome::TimedOut { after_ms: 1_000 }));
     raw.judge(2, question.correlation, pass()).await;
     let (call, reply) = raw.next().await;
     assert!(matches!(&reply, Reply::Error(RequestError::NotFound(why)) if why.contains("late")));
@@ -38,14 +38,14 @@ async fn a07_originator_who_does_not_answer_times_out_and_a_late_answer_is_refus
     // It was decided: the same id gets the same outcome.
     let again = Append { repeated: true, ..append("quick", 1, numbered(1)) };
     let answer = client.append_judged(again, |_, _| async { pass() }).await.unwrap();
-    assert_eq!((answer.outcome, answer.duplicate), (Outcome::TimedOut { after_ms: 50 }, true));
+    assert_eq!((answer.outcome, answer.duplicate), (Outcome::TimedOut { after_ms: 1_000 }, true));
 }
 
 /// Trap 1: whatever else happens in the scope meanwhile, the deadline stands.
 #[tokio::test]
 async fn trap01_originator_steady_traffic_does_not_postpone_the_deadline() {
     let store = Store::start(Limits::default()).await;
-    store.bind("quick", Some(br#"{"deadline_ms": 200}"#));
+    store.bind("quick", Some(br#"{"deadline_ms": 1000}"#));
     let mut raw = store.raw().await;
     raw.send(1, Request::Append(append("quick", 1, numbered(1)))).await;
     raw.question(1).await;
@@ -68,18 +68,20 @@ async fn trap01_originator_steady_traffic_does_not_postpone_the_deadline() {
             () = traffic => unreachable!("it never ends"),
         }
     });
-    assert_eq!(answer.await.1.outcome, Outcome::TimedOut { after_ms: 200 });
+    assert_eq!(answer.await.1.outcome, Outcome::TimedOut { after_ms: 1_000 });
 }
 
 /// Trap 2: an equal event under consideration does not take a late answer.
 #[tokio::test]
 async fn trap02_originator_an_equal_event_does_not_take_a_late_answer() {
-    let store = Store::start(Limits::default()).await;
-    store.bind("quick", Some(br#"{"deadline_ms": 100}"#));
+    let store = Store::start(Limits { originator_ms_max: 60_000, ..Limits::default() }).await;
+    store.bind("quick", Some(br#"{"deadline_ms": 1000}"#));
     let mut raw = store.raw().await;
     raw.send(1, Request::Append(append("quick", 1, numbered(7)))).await;
     let first = raw.question(1).await;
     assert_eq!(raw.answer().await.1.outcome.word(), "timed-out");
+    // This one is not to time out.
+    store.bind("quick", None);
     raw.send(2, Request::Append(append("quick", 2, numbered(7)))).await;
     let second = raw.question(2).await;
     raw.judge(3, first.correlation, pass()).await;
@@ -298,16 +300,16 @@ async fn a24_originator_a_verdict_has_its_caps() {
 /// The deadline of a binding has its cap; a configuration that cannot be is refused when it is bound.
 #[tokio::test]
 async fn the_deadline_of_an_originator_is_the_cap_at_most() {
-    let store = Store::start(Limits { originator_ms_max: 300, ..Limits::default() }).await;
+    let store = Store::start(Limits { originator_ms_max: 30_000, ..Limits::default() }).await;
     let try_to_bind = |config: &str| {
         let config = Some(config.as_bytes().to_vec());
         store.running().engine.bind("b".parse().unwrap(), &ORIGINATOR.parse().unwrap(), config)
     };
-    for bad in [r#"{"deadline_ms": 301}"#, r#"{"deadline_ms": 0}"#, r#"{"deadlin": 1}"#, "x"] {
+    for bad in [r#"{"deadline_ms": 30001}"#, r#"{"deadline_ms": 0}"#, r#"{"deadlin": 1}"#, "x"] {
         let error = try_to_bind(bad).unwrap_err();
         assert!(matches!(error, RequestError::Invalid { ref field, .. } if field == "config"));
     }
-    for (config, within_ms) in [(r#"{"deadline_ms": 300}"#, 300), ("{}", 300)] {
+    for (config, within_ms) in [(r#"{"deadline_ms": 30000}"#, 30_000), ("{}", 30_000)] {
         try_to_bind(config).unwrap();
         let mut raw = store.raw().await;
         raw.send(1, Request::Append(append("b", 1, numbered(1)))).await;

@@ -9,7 +9,7 @@ use atomic_store_core::protocol::{Ended, Replay, Reply, Request};
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Append, Filter, Key, Limits, Outcome, Position, Proposal, Seq};
 use net_support::*;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn book(id: u64) -> Key {
     Key::new("book", &id.to_string())
@@ -152,9 +152,16 @@ async fn a_reader_is_told_how_far_was_looked_when_nothing_matches_for_long() {
     // The place of a stream moves with that, so that going on elsewhere does not look again.
     let selection = Selection::of(&scope("a")).filter(none);
     let mut stream = client.follow(&selection);
-    silent(&mut stream).await;
-    let token = stream.page().unwrap();
-    assert_ne!(token.to_string(), client.follow(&selection).page().unwrap().to_string());
+    let fresh = client.follow(&selection).page().unwrap().to_string();
+    let patience = Instant::now() + PATIENCE;
+    let token = loop {
+        silent(&mut stream).await;
+        let token = stream.page().unwrap();
+        if token.to_string() != fresh {
+            break token;
+        }
+        assert!(Instant::now() < patience, "its place does not move");
+    };
     let mut on = client.follow(&selection.clone().page(&token).unwrap());
     store(&client, "a", vec![Proposal::json("none", "{}")]).await;
     assert_eq!(number(&mut on).await, 30_001);
@@ -180,7 +187,8 @@ async fn a_slow_reader_of_a_filter_is_cut_off_and_resumes_without_gap_or_repeat(
         |after| Request::Subscribe { scope: scope("a"), after, filter: of(1), replay: Replay::Off };
     let mut raw = server.raw().await;
     raw.send(1, subscribe(Seq::ZERO)).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    // Much longer than it takes to fill what there is room for, and to be cut off then.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let (mut last, mut call, mut cuts) = (Seq::ZERO, 1, 0);
     while last < Seq(11_999) {
         match raw.reply(call).await {

@@ -109,11 +109,15 @@ fn a_queue_of_stuck_validations_lets_other_scopes_in_between() {
     let directory = tempfile::tempdir().unwrap();
     let caller = open(directory.path(), Drive::Threads(1));
     let stuck: Vec<_> = (0..6).map(|_| caller.send(append_to("stuck/1", &["l"]))).collect();
-    let sent = Instant::now();
     caller.store("fine/1", &["a"]);
-    // One deadline is the price of a single thread; six would be the queue's.
-    assert!(sent.elapsed() < DEADLINE * 3, "{:?}", sent.elapsed());
-    for call in stuck {
-        assert!(matches!(caller.wait(call).outcome, Outcome::TimedOut { .. }));
+    // One or two of them are the price of a single thread; six would be the queue's.
+    let (before, behind): (Vec<_>, Vec<_>) = stuck
+        .into_iter()
+        .map(|call| (call, caller.inbox.answer(call)))
+        .partition(|(_, a)| a.is_some());
+    assert!(behind.len() >= 3, "it waited for {} of them", before.len());
+    let ended = before.into_iter().filter_map(|(_, answer)| answer);
+    for answer in ended.chain(behind.into_iter().map(|(call, _)| caller.wait(call))) {
+        assert!(matches!(answer.outcome, Outcome::TimedOut { .. }));
     }
 }

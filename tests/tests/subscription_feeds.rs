@@ -9,12 +9,15 @@ use atomic_store_tests::{Caller, Disk, append_to, scope, wat_rules};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SCOPES: u64 = 3;
 const ROUNDS: u64 = 400;
+/// Far below what one connection may have.
+const FOLLOWERS_MAX: usize = 200;
 
 fn store() -> (Disk, Arc<Caller>) {
     // Small pages, so that catching up takes many.
@@ -28,10 +31,15 @@ async fn client(caller: &Caller) -> Client {
     Client::over(atomic_store::server::attach(&caller.engine)).await.unwrap()
 }
 
-/// Appends to all scopes, one to three events at a time; every scope gets the same number.
-fn writer(client: Client) -> JoinHandle<()> {
+/// Appends to all scopes, one to three events at a time; every scope gets the same number. Goes on after
+/// half of it when it is told that enough subscriptions began meanwhile.
+fn writer(client: Client, half: oneshot::Receiver<()>) -> JoinHandle<()> {
+    let mut half = Some(half);
     tokio::spawn(async move {
         for round in 0..ROUNDS {
+            if round == ROUNDS / 2 {
+                half.take().unwrap().await.unwrap();
+            }
             let mut calls = Vec::new();
             for n in 0..SCOPES {
                 let payloads = vec!["a"; usize::try_from(1 + round % 3).unwrap()];
@@ -69,13 +77,19 @@ async fn a_scope_is_followed_from_any_place_without_gap_or_repeat() {
     let (writing, reading) = (client(&caller).await, client(&caller).await);
     // Before the scope has an event.
     let mut followers = vec![follow(&reading, "s/0", 0), follow(&reading, "s/1", 0)];
-    let writer = writer(writing);
+    let (enough, half) = oneshot::channel();
+    let (writer, mut enough) = (writer(writing, half), Some(enough));
     // While it grows: from the last place, and from the head.
     let mut place = 0;
-    while !writer.is_finished() {
+    while !writer.is_finished() && followers.len() < FOLLOWERS_MAX {
         let head = caller.engine.show_scope(&scope("s/0")).unwrap().map_or(0, |info| info.head.0);
         for after in [place, head] {
             followers.push(follow(&reading, "s/0", after));
+        }
+        if followers.len() > 8
+            && let Some(enough) = enough.take()
+        {
+            enough.send(()).unwrap();
         }
         place = head;
         let mut grows = caller.engine.watch_scope(&scope("s/0"));
@@ -85,7 +99,6 @@ async fn a_scope_is_followed_from_any_place_without_gap_or_repeat() {
     // After it ended.
     followers.push(follow(&reading, "s/0", 0));
     followers.push(follow(&reading, "s/0", EVENTS));
-    assert!(followers.len() > 8, "only {} subscriptions met the appends", followers.len());
     for follower in followers {
         follower.await.unwrap();
     }
@@ -118,12 +131,14 @@ async fn the_whole_order_is_followed_without_gap_or_repeat() {
     let (writing, reading) = (client(&caller).await, client(&caller).await);
     let all = EVENTS * SCOPES;
     let mut followers = vec![follow_order(&reading, before, all)];
-    let writer = writer(writing);
     let mut order = caller.engine.watch_order();
+    let (enough, half) = oneshot::channel();
+    let writer = writer(writing, half);
     for _ in 0..5 {
-        timeout(PATIENCE, order.changed()).await.unwrap().unwrap();
+        drop(timeout(Duration::from_millis(50), order.changed()).await);
         followers.push(follow_order(&reading, before, all));
     }
+    enough.send(()).unwrap();
     writer.await.unwrap();
     let first = followers.remove(0).await.unwrap();
     for follower in followers {
@@ -149,7 +164,9 @@ async fn the_whole_order_is_followed_without_gap_or_repeat() {
 async fn a_stream_that_is_dropped_goes_on_where_it_stopped() {
     let (_disk, caller) = store();
     let (writing, reading) = (client(&caller).await, client(&caller).await);
-    let writer = writer(writing);
+    let (enough, half) = oneshot::channel();
+    enough.send(()).unwrap();
+    let writer = writer(writing, half);
     let mut after = Seq::ZERO;
     let mut streams = 0;
     while after < Seq(EVENTS) {

@@ -30,10 +30,10 @@ fn appends_that_run_while_rules_change_are_all_stored_in_order_and_name_who_admi
     let caller = store.with_threads(4);
     let (one, two) = (load(&caller, ONE), load(&caller, TWO));
     let mut bound = vec![caller.bind("s/*", &one.to_string())];
-    let (stop, stored) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, stored) = (AtomicBool::new(false), <[AtomicU64; 3]>::default());
     std::thread::scope(|threads| {
-        for client in 0..3_u64 {
-            let (caller, stop, stored) = (&caller, &stop, &stored);
+        for (client, stored) in stored.iter().enumerate() {
+            let (caller, stop) = (&caller, &stop);
             threads.spawn(move || {
                 let name = format!("s/{client}");
                 let mut next = 100;
@@ -52,9 +52,12 @@ fn appends_that_run_while_rules_change_are_all_stored_in_order_and_name_who_admi
             });
         }
         for round in 0..20 {
-            let before = stored.load(Ordering::SeqCst);
-            while stored.load(Ordering::SeqCst) < before + 100 {
-                std::thread::sleep(Duration::from_millis(1));
+            // The second eight of each client, at least, are sent after the last change.
+            for stored in &stored {
+                let before = stored.load(Ordering::SeqCst);
+                while stored.load(Ordering::SeqCst) < before + 16 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
             bound.push(match round % 4 {
                 3 => caller.engine.rollback(&pattern("s/*")).unwrap(),
@@ -67,7 +70,6 @@ fn appends_that_run_while_rules_change_are_all_stored_in_order_and_name_who_admi
     for client in 0..3 {
         let name = format!("s/{client}");
         let events = caller.events(&name);
-        assert!(events.len() >= 100);
         let mut last = Seq::ZERO;
         for (n, event) in (100..).zip(&events) {
             assert_eq!(event.payload, n.to_string().into_bytes(), "out of order");
@@ -78,7 +80,7 @@ fn appends_that_run_while_rules_change_are_all_stored_in_order_and_name_who_admi
             assert_eq!(event.validator, binding.validator);
         }
         let seen: std::collections::BTreeSet<_> = events.iter().map(|e| e.binding).collect();
-        assert!(seen.len() > 10, "{name} met only {} of the bindings", seen.len());
+        assert!(seen.len() >= 20, "{name} met only {} of the bindings", seen.len());
     }
 }
 
@@ -117,6 +119,7 @@ fn the_longest_wait_of_an_append_across_a_change_is_a_small_part_of_a_full_fold(
     for _ in 0..200 {
         caller.store("s/1", &thousand);
     }
+    store.seen.folded_before_use.store(0, Ordering::SeqCst);
     let stop = AtomicBool::new(false);
     let longest = std::thread::scope(|threads| {
         let client = threads.spawn(|| {
@@ -135,14 +138,17 @@ fn the_longest_wait_of_an_append_across_a_change_is_a_small_part_of_a_full_fold(
         stop.store(true, Ordering::SeqCst);
         client.join().unwrap()
     });
-    // What the wait would be if the loop had to fold all events.
+    // The clock would say it only if nothing else ran: an append waits for what its loop folds.
+    let folded = store.seen.folded_before_use.load(Ordering::SeqCst);
+    assert!(folded < 100_000, "a loop folded {folded} events for an append");
+    // What the wait would be if it had to fold all of them.
     let plain = load(&caller, b"rules 3.0.0 plain");
     caller.bind("s/*", &plain.to_string());
     let start = Instant::now();
     caller.store("s/1", &["20"]);
     let full = start.elapsed();
     println!("longest wait across three changes {longest:?}; with a full fold {full:?}");
-    assert!(longest < full, "{longest:?}, but a full fold takes {full:?}");
+    assert!(store.seen.folded_before_use.load(Ordering::SeqCst) > 200_000);
 }
 
 #[test]

@@ -199,11 +199,17 @@ mod tests {
     #[test]
     fn every_producer_is_answered_and_the_run_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let (warm_up, time) = (Duration::from_millis(20), Duration::from_millis(100));
+        let warm_up = Duration::from_millis(20);
         for producers in [1, 3, 200] {
-            let path = dir.path().join(producers.to_string());
-            let run = bare_group_commit(&path, producers, warm_up, time).unwrap();
-            assert!(run.events > 0 && run.events == run.latencies_us.len() as u64, "{producers}");
+            // A disk may take longer than that for one.
+            let answered = [100, 1_000, 30_000].into_iter().any(|ms| {
+                let path = dir.path().join(format!("{producers} {ms}"));
+                let time = Duration::from_millis(ms);
+                let run = bare_group_commit(&path, producers, warm_up, time).unwrap();
+                assert_eq!(run.events, run.latencies_us.len() as u64, "{producers}");
+                run.events > 0
+            });
+            assert!(answered, "{producers}");
         }
     }
 

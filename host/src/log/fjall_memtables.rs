@@ -75,6 +75,7 @@ mod tests {
 
     /// Of values, so many that a memtable of 16 MiB with them is above its size.
     const LARGE: usize = 17;
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     fn put(tree: &Tree, n: u64, bytes: usize) {
         let mut batch = tree.db.batch().durability(Some(PersistMode::Buffer));
@@ -85,7 +86,7 @@ mod tests {
     /// True once everything that waits to be flushed was flushed.
     fn flushes(tree: &Tree) -> bool {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(20) {
+        while start.elapsed() < PATIENCE {
             if tree.recent.sealed_memtable_count() == 0 {
                 return true;
             }
@@ -137,7 +138,7 @@ mod tests {
         tree.order.rotate_memtable().unwrap();
         let (send, made) = std::sync::mpsc::channel();
         std::thread::spawn(move || send.send(tree.make_room().is_err()));
-        assert_eq!(made.recv_timeout(Duration::from_secs(20)), Ok(true));
+        assert_eq!(made.recv_timeout(PATIENCE), Ok(true));
     }
 
     #[test]
