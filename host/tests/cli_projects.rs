@@ -242,6 +242,18 @@ fn dev_uses_the_store_that_is_named_and_stores_nothing_but_the_rules() {
 }
 
 #[test]
+fn dev_leaves_the_store_of_the_environment_alone() {
+    let place = Place::new(Mode::Embedded);
+    project(&place, "wat");
+    let mut dev = place.bare();
+    dev.env("ATOMIC_STORE_DATA", place.path("store"));
+    dev.args(["validator", "dev", "my-wat", "--once", "--proposals", "my-wat/proposals.ndjson"]);
+    let output = dev.output().unwrap();
+    assert_code(&["validator", "dev"], &output, 0);
+    assert!(!place.path("store").exists(), "it was opened");
+}
+
+#[test]
 fn dev_watches_until_it_is_interrupted() {
     use std::io::{BufRead as _, BufReader};
     let place = Place::new(Mode::Embedded);

@@ -74,7 +74,7 @@ pub(crate) enum Command {
 fn after_help() -> String {
     const TEXT: &str = "\
 Examples:
-  atomic-store serve --data ./store &
+  atomic-store serve --data ./store --background
   atomic-store --data ./store validator load auction.wasm
   atomic-store --data ./store validator bind 'auction/*' auction
   atomic-store --data ./store append auction/1 bid '{\"bidder\":\"ann\",\"amount\":\"12.50\"}'

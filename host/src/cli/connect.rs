@@ -104,12 +104,6 @@ pub(crate) async fn temporary() -> Result<(Connection, tempfile::TempDir), Failu
     Ok((connection, directory))
 }
 
-/// True if the options or the environment name a store.
-pub(crate) fn named(global: &Global) -> Result<bool, Failure> {
-    let target = target(global, |name| std::env::var_os(name))?;
-    Ok(!matches!(target, Target::Default(_)))
-}
-
 /// Connects, or opens the store.
 pub(crate) async fn connect(global: &Global, missing: Missing) -> Result<Connection, Failure> {
     match target(global, |name| std::env::var_os(name))? {

@@ -4,6 +4,7 @@ mod admission;
 mod append;
 mod append_joint;
 mod args;
+mod background;
 mod backtest;
 mod bench;
 mod bundle;

@@ -5,7 +5,7 @@ use super::connect;
 use super::failure::Failure;
 use super::output::Out;
 use super::trust::TrustArgs;
-use super::{exit, run};
+use super::{background, exit, run};
 use atomic_store::engine::Engine;
 use atomic_store::server::{self, ServeError, Server, ServerOptions};
 use atomic_store::store::{Store, StoreOptions};
@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(after_help = "\
 Examples:
   atomic-store serve
+  atomic-store serve --background
   atomic-store serve --data /var/lib/auctions --socket /run/auctions/store.sock
   atomic-store serve --data ./store --tcp 127.0.0.1:7070
 
@@ -57,6 +58,10 @@ pub(crate) struct Serve {
     /// Seconds that a clean shutdown may take
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     shutdown_seconds: u64,
+    /// Go on in a process of its own, and return once clients can connect; SIGTERM to the pid in the line
+    /// that is printed ends it. The log goes on to standard error: redirect it with 2>FILE
+    #[arg(long)]
+    background: bool,
     #[command(flatten)]
     trust: TrustArgs,
     /// What is logged to standard error
@@ -81,6 +86,9 @@ enum Stop {
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, args: Serve, out: &mut Out) -> Result<(), Failure> {
+    if args.background {
+        return background::run(out);
+    }
     log_to_stderr(args.log);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     run::runtime(threads)?.block_on(serve(global, args, out))
@@ -177,7 +185,8 @@ fn ready(engine: &Engine, server: &Server, out: &mut Out) -> Result<(), Failure>
     } else {
         let socket = socket.map(|path| format!(" socket {}", path.display())).unwrap_or_default();
         let tcp = tcp.map(|address| format!(" tcp {address}")).unwrap_or_default();
-        out.line(&format!("ready: store {store}{socket}{tcp}"))?;
+        let pid = std::process::id();
+        out.line(&format!("ready: store {store}{socket}{tcp} pid {pid}"))?;
     }
     out.flush()
 }

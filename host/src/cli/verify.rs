@@ -141,7 +141,10 @@ fn show_logic(report: &LogicReport, seconds: f64, out: &mut Out) -> Result<(), F
     let word = if report.failed == 0 { "shown" } else { "NOT SHOWN" };
     let mut parts = Vec::new();
     for (count, what) in [
-        (report.shown, "follow from their rule"),
+        (
+            report.shown,
+            if report.shown == 1 { "follows from its rule" } else { "follow from their rule" },
+        ),
         (report.built_in, "under accept-all"),
         (report.by_client, "shown by the client, not re-executable"),
         (report.elsewhere, "restored, with their configuration elsewhere"),

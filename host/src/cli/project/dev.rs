@@ -35,8 +35,9 @@ Examples:
   atomic-store --data ./store validator dev --proposals bids.ndjson --bind 'try/*' --scope try/1
 
 Each line of the file is one append, as `what-if` reads it: {\"kind\":.., \"payload\":.., \"keys\":[..]},
-or an array of several. Without --socket, --tcp or --data the store is a temporary one. With one of them
-the binding stays when the command ends: do not name a pattern whose scopes others append to.
+or an array of several. Without --socket, --tcp or --data the store is a temporary one, whatever the
+environment says. With one of them the binding stays when the command ends: do not name a pattern whose
+scopes others append to.
 With --once: the exit codes of `validator build`, but that findings of the check are only shown;
 whatever the verdicts are, it is 0.")]
 pub(crate) struct Dev {
@@ -71,7 +72,9 @@ pub(crate) async fn run(global: &Global, args: Dev, out: &mut Out) -> Result<(),
     let project = Arc::new(Project::open(&args.dir)?);
     let (pattern, scope) = place(&args, &project.marker.name)?;
     // The directory goes when the store in it is closed.
-    let (connection, _directory) = match connect::named(global)? {
+    // Not what the environment says: whoever tries rules out shall not bind them in a store that is used.
+    let named = global.socket.is_some() || global.tcp.is_some() || global.data.is_some();
+    let (connection, _directory) = match named {
         true => (connect::connect(global, Missing::Create).await?, None),
         false => {
             let (connection, directory) = connect::temporary().await?;

@@ -154,7 +154,7 @@ impl Language {
             Language::Js => Some("npm test"),
             Language::Python => Some(".venv/bin/python -m unittest"),
             Language::C | Language::Cpp | Language::Zig => Some("make test"),
-            Language::Go => Some("go test ./..."),
+            Language::Go => Some(".venv/bin/go test ./..."),
             Language::Wat => None,
         }
     }
