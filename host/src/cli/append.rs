@@ -28,23 +28,23 @@ Examples:
   atomic-store append library lent --key book:Emma --trigger person:ann --since 41
   atomic-store append library moved --trigger person:ann
 
-A batch has one JSON object on each line: {\"kind\":\"bid\",\"payload\":{...}}, with keys, metadata,
-triggers, content_type, payload_text and payload_hex as `read --json` prints them. Its events are
+A batch has one JSON object on each line: {\"kind\":\"bid\",\"payload\":{...}}, with keys, metadata, \
+triggers, content_type, payload_text and payload_hex as `read --json` prints them. Its events are \
 stored together or not at all.
 
-With --since N, the last event that you have seen, an append conflicts with a later event about one of
-its keys, and with a later effect that touches one: an effect fires a trigger, and touches every key
-that any event links to it. The answer shows their event and the number yours would have had;
+With --since N, the last event that you have seen, an append conflicts with a later event about one of \
+its keys, and with a later effect that touches one: an effect fires a trigger, and touches every key \
+that any event links to it. The answer shows their event and the number yours would have had; \
 nothing is stored. Look at it, then try again with --resolved and its number, or a later --since.
 
 A scope bound to `originator` asks whoever appends: --judge names a program that answers.
   atomic-store append game/7 move '{\"from\":\"e2\"}' --judge ./rules
   atomic-store append game/7 move --judge sh --judge-arg -c --judge-arg 'grep -q e2'
 
-An append with --id is decided once: the same id in the same scope gets the first outcome again. Use
+An append with --id is decided once: the same id in the same scope gets the first outcome again. Use \
 it to try again after exit code 75.
 
-Exit code 0 if stored, 1 if refused, in conflict, or if --expected-head or --since do not fit, 4 if the validator did
+Exit code 0 if stored, 1 if refused, in conflict, or if --expected-head or --since do not fit, 4 if the validator did \
 not answer, 75 if the result is not known."
 )]
 pub(crate) struct AppendArgs {

@@ -27,14 +27,14 @@ Examples:
   {\"scope\":\"ledger/bob\",\"kind\":\"received\",\"payload\":{\"cents\":250,\"from\":\"ledger/ann\"}}
   END
 
-One JSON object on each line: the scope, and an event as in a batch of `append`. A line may also say
-expected_head (a number; 0 if the scope must be empty), since and resolved, for all events of its scope.
+One JSON object on each line: the scope, and an event as in a batch of `append`. A line may also say \
+expected_head (a number; 0 if the scope must be empty), since and resolved, for all events of its scope. \
 All events are stored in one commit, or none is. A scope bound to originator cannot take part.
 
-With --id the append is decided once: the same id gets the first outcome again; it must name the same
+With --id the append is decided once: the same id gets the first outcome again; it must name the same \
 scopes.
 
-Exit code 0 if stored, 1 if a scope refused, 4 if a validator did not answer, 75 if the result is not
+Exit code 0 if stored, 1 if a scope refused, 4 if a validator did not answer, 75 if the result is not \
 known.")]
 pub(crate) struct AppendJoint {
     /// The events; - for standard input

@@ -80,8 +80,8 @@ Examples:
   atomic-store --data ./store append auction/1 bid '{\"bidder\":\"ann\",\"amount\":\"12.50\"}'
   atomic-store --data ./store read auction/1
 
-Which store: --socket, --tcp or --data; else $ATOMIC_STORE_SOCKET; else $ATOMIC_STORE_DATA; else
-the server on ./atomic-store-data. With a directory, a server that runs on it is used; if none
+Which store: --socket, --tcp or --data; else $ATOMIC_STORE_SOCKET; else $ATOMIC_STORE_DATA; else \
+the server on ./atomic-store-data. With a directory, a server that runs on it is used; if none \
 does, the command opens the store itself, and nobody else can until it ends.";
     format!("{TEXT}\n\n{}", exit::HELP)
 }

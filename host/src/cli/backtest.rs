@@ -24,8 +24,8 @@ Examples:
   atomic-store validator backtest auction@2 --scopes auction/1
   atomic-store --json validator backtest new.wasm --config '{\"increment\":\"1.00\"}' | jq .report
 
-A file is checked and not loaded. Without --config each append is judged under the configuration that was
-in force. A rejection counts only if the store was served with --keep-rejected-payloads; those without
+A file is checked and not loaded. Without --config each append is judged under the configuration that was \
+in force. A rejection counts only if the store was served with --keep-rejected-payloads; those without \
 are counted apart. After three faults in a scope the candidate is not asked there any more.
 
 Exit code 0 if it decides everything as it was decided, 1 if not, 3 if there was nothing to ask about.")]

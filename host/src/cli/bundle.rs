@@ -24,8 +24,8 @@ Examples:
   atomic-store validator bundle auction/1 --rejection 7 --out rejected.bundle
   atomic-store validator bundle auction/1 --proposals bid.ndjson --out bid.bundle
 
-The numbers of rejections are those of `atomic-store rejections`; their payloads must have been kept, by
-serve --keep-rejected-payloads. A file of proposals has one line as `what-if` reads it. A bundle holds
+The numbers of rejections are those of `atomic-store rejections`; their payloads must have been kept, by \
+serve --keep-rejected-payloads. A file of proposals has one line as `what-if` reads it. A bundle holds \
 what the scope holds: whoever gets it can read it.")]
 pub(crate) struct Bundle {
     /// The scope
@@ -52,7 +52,7 @@ Examples:
   atomic-store validator replay rejected.bundle
   atomic-store --json validator replay rejected.bundle | jq .same
 
-Exit code as of the append: 0 accepted, 1 rejected, 4 no answer. 65 if the file is damaged, or if the
+Exit code as of the append: 0 accepted, 1 rejected, 4 no answer. 65 if the file is damaged, or if the \
 outcome is not the one that was recorded.")]
 pub(crate) struct Replay {
     /// The file

@@ -33,7 +33,7 @@ pub(crate) const FORCED: u8 = 130;
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
-    1  refused by the validator, or by a condition: --expected-head, --since; a check found something
+    1  refused by the validator, or by --expected-head or --since; or a check found something
     2  the command line or the input is wrong, an input file is missing, or no validator is bound
     3  no such store, scope or validator, or no such binding to remove
     4  the validator did not answer: trap, out of fuel or memory, timeout

@@ -29,8 +29,8 @@ Examples:
   atomic-store query auction/1 highest --at-time 2026-11-22T12:00:00Z
   atomic-store query auction/1 highest --history --after 10 --limit 5
 
-The past is what the validator that is bound now makes of the events up to there; the event of --at is
-included. With --history and --json, one state on each line; where the validator has no answer, its
+The past is what the validator that is bound now makes of the events up to there; the event of --at is \
+included. With --history and --json, one state on each line; where the validator has no answer, its \
 complaint.")]
 pub(crate) struct Query {
     /// The scope

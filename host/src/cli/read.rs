@@ -57,13 +57,13 @@ Examples:
   atomic-store read auction/1 --upcast
   atomic-store read --all --json > backup.ndjson
 
-With --json, one event on each line. If --limit cut the read off, a token for the next page follows:
+With --json, one event on each line. If --limit cut the read off, a token for the next page follows: \
 in JSON as a last line {{\"next\": TOKEN}}, else on standard error; there may be nothing on that page.
 
 {FILTERS}
 
-Every event that is shown was checked against its own hash and number, and where nothing is left out,
-against the event before it; what does not fit is refused (exit code 65). With --upcast number, times and
+Every event that is shown was checked against its own hash and number, and where nothing is left out, \
+against the event before it; what does not fit is refused (exit code 65). With --upcast number, times and \
 hash are still those of the stored event, and filters look at stored events."
     )
 }

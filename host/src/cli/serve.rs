@@ -29,10 +29,10 @@ Examples:
   atomic-store serve --data /var/lib/auctions --socket /run/auctions/store.sock
   atomic-store serve --data ./store --tcp 127.0.0.1:7070
 
-The socket is <data>/run/atomic-store.sock unless --socket names another; only its owner may
+The socket is <data>/run/atomic-store.sock unless --socket names another; only its owner may \
 connect. TCP is off unless asked for, and loopback only.
 
-Exit code 0 after a signal, 70 if the shutdown took longer than --shutdown-seconds, 74 if the storage
+Exit code 0 after a signal, 70 if the shutdown took longer than --shutdown-seconds, 74 if the storage \
 failed (restart it: nothing acknowledged is lost), 130 after a second signal.")]
 pub(crate) struct Serve {
     /// Open a store although its journal lost acknowledged events, and go on without them

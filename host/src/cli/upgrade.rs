@@ -90,7 +90,7 @@ Examples:
   atomic-store validator promote 'auction/*' --compared 10000 --fuel-percent 120
   atomic-store validator promote 'auction/*' --force
 
-Exit code 2 if the trial has not shown what is asked for, 3 if there is none. What was promoted by
+Exit code 2 if the trial has not shown what is asked for, 3 if there is none. What was promoted by \
 force, and what spoke against it, stands in $system.")]
 pub(crate) struct Promote {
     /// The pattern, exactly

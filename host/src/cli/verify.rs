@@ -27,8 +27,8 @@ Examples:
   atomic-store verify --logic --after auction/4711
   atomic-store verify --logic auction/1 --after-event 500000
 
-What cannot be asked again is counted apart: events under accept-all and originator, events that were
-restored from another store, and $system. A run that was interrupted says after which scope to go on, or
+What cannot be asked again is counted apart: events under accept-all and originator, events that were \
+restored from another store, and $system. A run that was interrupted says after which scope to go on, or \
 after which event if it was of one scope.
 
 Exit code 65 if anything is damaged or cannot be shown.")]

@@ -27,9 +27,9 @@ Examples:
   atomic-store what-if auction/1 bids.ndjson --query highest
   atomic-store --json what-if auction/1 bids.ndjson --query highest | jq .state
 
-Each line of the file is one append: an event as `append --batch` reads it, or an array of several that
-are stored together or not at all. Each is judged on the state of the last durable event and of what
-was accepted on the lines before; the numbers are those that the events would have. A fault of the
+Each line of the file is one append: an event as `append --batch` reads it, or an array of several that \
+are stored together or not at all. Each is judged on the state of the last durable event and of what \
+was accepted on the lines before; the numbers are those that the events would have. A fault of the \
 validator is the last step.
 
 Exit code 0 whatever the verdicts are: they are what was asked for.")]

@@ -26,16 +26,16 @@ What is measured:
   keyed_per_s               engine_per_s with a key on each event
   conditional_per_s         the same, and each append insists that nothing happened to its key since
                             the last answer; NAME_hot_scope as above
-  conditional_of_keyed      the two as shares: conditional_per_s of keyed_per_s, and _of_plain of the
-                            same load without keys, measured turn by turn
+  conditional_of_keyed      the two as shares: conditional_per_s of keyed_per_s, and _of_plain of
+                            the same load without keys, measured turn by turn
   validate_ns, apply_ns     one warm call into the validator (null for accept-all)
   replay_per_s              a scope of many events folded by its validator from its first event on;
                             for accept-all: read and checked only
-  filtered_read             a read by key that finds one event in a thousand, beside a read of all of
-                            them: events, matches, all_ms, filtered_ms, and how many times as fast
-                            (ratio)
+  filtered_read             a read by key that finds one event in a thousand, beside a read of all
+                            of them: events, matches, all_ms, filtered_ms, and how many times as
+                            fast (ratio)
 
-JSON: each rate is an object keyed by the appends in flight (\"1\", \"10\", ...; raw and replay are
+JSON: each rate is an object keyed by the appends in flight (\"1\", \"10\", ...; raw and replay are \
 plain numbers), and beside NAME_per_s stand NAME_p50_us and NAME_p99_us with the same keys.")]
 pub(crate) struct Bench {
     /// Seconds for each of the rates

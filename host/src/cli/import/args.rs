@@ -30,8 +30,8 @@ Fields: the payload is a JSON object of the --field options, or of all columns i
   --field NAME:TYPE      text, number or json; without it, a value that is a JSON number stays a
                          number and everything else is text. Numbers stay exactly as written.
 
-CloudEvents: the kind is the type and the scope the subject, unless --kind and --scope say otherwise. The
-payload is the data as it stands, with its media type; time becomes the caller's time; id and source
+CloudEvents: the kind is the type and the scope the subject, unless --kind and --scope say otherwise. The \
+payload is the data as it stands, with its media type; time becomes the caller's time; id and source \
 become metadata.
 
 Exit code 0 if every row was decided, accepted or not; otherwise that of the worst outcome.")]

@@ -24,9 +24,9 @@ Examples:
   atomic-store validator build
   atomic-store validator build ./seats --json
 
-Tools are looked for in the project's own .venv and node_modules first, then on the search path.
-Exit code 0 if it was built and the check found nothing, 1 if the check found something, 2 if there is no
-project or the component cannot be loaded, 6 if the tool is missing (the message says what to type) or
+Tools are looked for in the project's own .venv and node_modules first, then on the search path. \
+Exit code 0 if it was built and the check found nothing, 1 if the check found something, 2 if there is no \
+project or the component cannot be loaded, 6 if the tool is missing (the message says what to type) or \
 found something wrong.")]
 pub(crate) struct Build {
     /// The project's folder

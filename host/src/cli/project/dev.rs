@@ -34,11 +34,11 @@ Examples:
   atomic-store validator dev ./seats --proposals bids.ndjson --once --json
   atomic-store --data ./store validator dev --proposals bids.ndjson --bind 'try/*' --scope try/1
 
-Each line of the file is one append, as `what-if` reads it: {\"kind\":.., \"payload\":.., \"keys\":[..]},
-or an array of several. Without --socket, --tcp or --data the store is a temporary one, whatever the
-environment says. With one of them the binding stays when the command ends: do not name a pattern whose
-scopes others append to.
-With --once: the exit codes of `validator build`, but that findings of the check are only shown;
+Each line of the file is one append, as `what-if` reads it: {\"kind\":.., \"payload\":.., \"keys\":[..]}, \
+or an array of several. Without --socket, --tcp or --data the store is a temporary one, whatever the \
+environment says. With one of them the binding stays when the command ends: do not name a pattern whose \
+scopes others append to. \
+With --once: the exit codes of `validator build`, but that findings of the check are only shown; \
 whatever the verdicts are, it is 0.")]
 pub(crate) struct Dev {
     /// The project's folder

@@ -23,7 +23,7 @@ Examples:
   atomic-store validator new --lang rust seats ./rules/seats
   atomic-store validator build seats
 
-`atomic-store.json` in the project says name, language and source; `config` there is what the validator
+`atomic-store.json` in the project says name, language and source; `config` there is what the validator \
 is configured with when it is checked. The SDK stands in `sdk/`, in the version of this program.")]
 pub(crate) struct New {
     /// What it is written in

@@ -36,7 +36,7 @@ Examples:
   atomic-store restore all.ndjson --rename auction/1=archive/1 --rename 'lot/*=old-lot/*'
   atomic-store restore all.ndjson --skip-existing
 
-A new name makes a new chain, because a chain begins with the name; the event scope-restored in
+A new name makes a new chain, because a chain begins with the name; the event scope-restored in \
 $system keeps the old name and the old hash. Exit code 65 if a line is not what was exported.")]
 pub(crate) struct RestoreArgs {
     /// The files, or - for standard input
