@@ -117,6 +117,10 @@ fn whole_way(language: &str, tests: &[&str]) {
     test(&dir, tests);
     let built = build(&place, &dir);
     assert_eq!(built["name"], format!("my-{language}"));
+    // Its schema has examples that the check could try out.
+    let mut checks = built["checks"].as_array().unwrap().iter();
+    let folds = checks.find(|check| check["check"] == "folds-what-it-accepts").unwrap();
+    assert_eq!(folds["result"], "passed", "{folds}");
     let wasm = std::fs::read(dir.join(format!("build/my-{language}.wasm"))).unwrap();
     assert!(wasm.starts_with(b"\0asm"));
     let shown = verdicts(&place, &dir);

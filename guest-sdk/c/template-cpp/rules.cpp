@@ -22,7 +22,11 @@ struct Rules {
         std::map<std::string, std::uint64_t> taken;
     };
 
-    static std::vector<as_kind> kinds() { return { { "reserve", nullptr } }; }
+    // For people and tools; `check` takes the examples to try the rules out.
+    static std::vector<as_kind> kinds() {
+        return { { "reserve",
+            R"({"type":"object","required":["seat"],"properties":{"seat":{"type":"string","examples":["1A","4A","4B","12C"]}}})" } };
+    }
 
     static std::optional<State> init(std::string_view, std::optional<std::string_view> config, std::string &why_not) {
         if (!config) return State{};

@@ -73,7 +73,11 @@ static void *load(as_reader *from) {
     return s;
 }
 
-static const as_kind kinds[] = { { "reserve", NULL } };
+/* For people and tools; `check` takes the examples to try the rules out. */
+#define SEAT "{\"type\":\"string\",\"examples\":[\"1A\",\"4A\",\"4B\",\"12C\"]}"
+static const as_kind kinds[] = {
+    { "reserve", "{\"type\":\"object\",\"required\":[\"seat\"],\"properties\":{\"seat\":" SEAT "}}" },
+};
 
 AS_VALIDATOR(
     .name = "seats", .version = "1.0.0", .kinds = kinds, .kinds_len = 1,

@@ -22,9 +22,12 @@ type reservation struct {
 // Seats are the rules.
 type Seats struct{}
 
+// For people and tools; `check` takes the examples to try the rules out.
+const reserve = `{"type":"object","required":["seat"],"properties":{"seat":{"type":"string","examples":["1A","4A","4B","12C"]}}}`
+
 // Info is name, version and kinds.
 func (Seats) Info() guest.Info {
-	return guest.Info{Name: "seats", Version: "1.0.0", Kinds: []guest.KindInfo{{Name: "reserve"}}}
+	return guest.Info{Name: "seats", Version: "1.0.0", Kinds: []guest.KindInfo{{Name: "reserve", Schema: reserve}}}
 }
 
 // Init takes no configuration.

@@ -3,13 +3,16 @@
 
 import { accept, component, reject } from "atomic-store-guest";
 
+const SEAT = { type: "string", examples: ["1A", "4A", "4B", "12C"] };
+
 /** @typedef {{ taken: Record<string, number> }} State */
 
 /** @type {import("atomic-store-guest").Rules<State>} */
 const seats = {
   name: "seats",
   version: "1.0.0",
-  kinds: ["reserve"],
+  // For people and tools; `check` takes the examples to try the rules out.
+  kinds: [{ name: "reserve", schema: { type: "object", required: ["seat"], properties: { seat: SEAT } } }],
 
   init: () => ({ taken: {} }),
 

@@ -9,7 +9,9 @@ from atomic_store_guest import Event, Payload, Proposal, Validator, Verdict, acc
 class Seats(Validator):
     name = "seats"
     version = "1.0.0"
-    kinds = ["reserve"]
+    # For people and tools; `check` takes the examples to try the rules out.
+    _seat = {"type": "string", "examples": ["1A", "4A", "4B", "12C"]}
+    kinds = [("reserve", {"type": "object", "required": ["seat"], "properties": {"seat": _seat}})]
 
     def __init__(self, scope: str, config: Any) -> None:
         self.taken: dict[str, int] = {}

@@ -15,7 +15,13 @@ const Reservation = struct { seat: []const u8 };
 const Seats = struct {
     pub const name = "seats";
     pub const version = "1.0.0";
-    pub const kinds = [_]atomic_store.Kind{.{ .name = "reserve" }};
+    /// For people and tools; `check` takes the examples to try the rules out.
+    pub const kinds = [_]atomic_store.Kind{.{
+        .name = "reserve",
+        .schema =
+        \\{"type":"object","required":["seat"],"properties":{"seat":{"type":"string","examples":["1A","4A","4B","12C"]}}}
+        ,
+    }};
     pub const Config = struct {};
 
     /// Which event took which seat. A state is kept as JSON, so its parts must have a JSON form.

@@ -24,7 +24,11 @@ impl Validator for Seats {
     type Config = ();
 
     fn kinds() -> Vec<KindInfo> {
-        vec![KindInfo::new("reserve")]
+        // For people and tools; `check` takes the examples to try the rules out.
+        let seat = r#"{"type":"string","examples":["1A","4A","4B","12C"]}"#;
+        vec![KindInfo::new("reserve").schema(format!(
+            r#"{{"type":"object","required":["seat"],"properties":{{"seat":{seat}}}}}"#
+        ))]
     }
 
     fn init(_scope: &str, _config: ()) -> Result<State, String> {
