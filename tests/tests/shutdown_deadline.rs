@@ -137,7 +137,7 @@ fn a_store_that_was_closed_is_opened_again_at_once_by_the_same_process() {
     let disk = Disk::new(Limits { scrub_ms: 1, ..Limits::default() });
     let (store, caller) = open(&disk);
     caller.rule("*", &wat_rules("1.0.0"));
-    for _ in 0..50 {
+    for _ in 0..20 {
         caller.store("s/long", &["a"; 1_000]);
     }
     drop(caller);
