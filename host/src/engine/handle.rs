@@ -29,7 +29,7 @@ use tokio::sync::watch;
 pub(crate) const LEAVING_MAX: usize = 1_024;
 /// How often a closing store looks whether it is done.
 const CLOSING_POLL: Duration = Duration::from_millis(1);
-/// How long a closed store waits for threads that decide nothing. One that folds a long scope is left
+/// How long a closed store waits for the threads beside its loops. One that folds a long scope is left
 /// alone with it, and the data directory stays locked until it is done.
 const BESIDE_FOR: Duration = Duration::from_secs(1);
 /// How long a closing store waits before it asks scopes again that have not left.
