@@ -9,15 +9,14 @@ use atomic_store_core::{
     Append, AppendId, Committed, Event, ExpectedHead, Outcome, Proposal, ScopeName, ScopePattern,
     Seq,
 };
-use atomic_store_tests::{Rng, Server};
+use atomic_store_tests::{Kills, Rng, Server};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCOPES: u64 = 6;
 const CLIENTS: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one client sent and was told, by append id.
 type Told = BTreeMap<AppendId, (ScopeName, Vec<Proposal>, Option<Committed>)>;
@@ -26,7 +25,7 @@ type Told = BTreeMap<AppendId, (ScopeName, Vec<Proposal>, Option<Committed>)>;
 async fn a_server_killed_under_load_loses_nothing_and_repeats_nothing() {
     let seconds = std::env::var("CRASH_SECONDS").map_or(20, |n| n.parse().unwrap());
     let data = tempfile::tempdir().unwrap();
-    let mut server = Server::start(data.path(), &[]);
+    let server = Server::start(data.path(), &[]);
     let client = server.client().await;
     let every = ScopePattern::new("*").unwrap();
     client.bind(every, "accept-all".parse().unwrap(), None).await.unwrap();
@@ -40,22 +39,8 @@ async fn a_server_killed_under_load_loses_nothing_and_repeats_nothing() {
         let client = Client::connect(server.address(), options).await.unwrap();
         clients.push(tokio::spawn(load(client, n, Arc::clone(&stop), Arc::clone(&acks))));
     }
-    let mut rng = Rng::new(seconds);
-    let mut kills = 0;
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end || kills <= seconds / 4 || acks.load(Ordering::SeqCst) <= 500 {
-        let before = acks.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(20 + rng.below(180))).await;
-        // A kill without load finds nothing: wait until this server has acknowledged something.
-        let patience = Instant::now() + PATIENCE;
-        while acks.load(Ordering::SeqCst) < before + 50 {
-            assert!(Instant::now() < patience, "nothing is acknowledged after {kills} kills");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        server.kill();
-        kills += 1;
-        server = Server::start(data.path(), &[]);
-    }
+    let kills = Kills { seconds, acks_min: 500, acks_each: 50 };
+    let (server, kills) = kills.run(server, data.path(), &acks).await;
     stop.store(true, Ordering::SeqCst);
     let mut told = Told::new();
     for client in clients {

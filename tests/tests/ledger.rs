@@ -10,14 +10,13 @@ use atomic_store_core::{
     AppendId, Event, JointAnswer, JointAppend, JointOutcome, Outcome, Part, PartOutcome, Proposal,
     ScopeName, Seq,
 };
-use atomic_store_tests::{Rng, Server, guest};
+use atomic_store_tests::{Kills, Rng, Server, guest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CLIENTS: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
 const DEPOSIT: u64 = 10_000;
 
 /// What was sent under an id, and what was told about it.
@@ -188,7 +187,7 @@ async fn money_moves_between_two_and_more_accounts_and_no_cent_is_lost() {
 async fn a_server_killed_under_transfers_keeps_each_whole_or_not_at_all() {
     let seconds = std::env::var("CRASH_SECONDS").map_or(8, |n| n.parse().unwrap());
     let data = tempfile::tempdir().unwrap();
-    let mut server = Server::start(data.path(), &[]);
+    let server = Server::start(data.path(), &[]);
     let accounts = accounts(5);
     open_accounts(&server.client().await, &accounts).await;
     let mut clients = Vec::new();
@@ -197,21 +196,8 @@ async fn a_server_killed_under_transfers_keeps_each_whole_or_not_at_all() {
         clients.push(Client::connect(server.address(), options).await.unwrap());
     }
     let (stop, acks, tasks) = start(clients, &accounts);
-    let mut rng = Rng::new(seconds);
-    let mut kills = 0;
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end || kills <= seconds / 4 || acks.load(Ordering::SeqCst) <= 100 {
-        let before = acks.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(20 + rng.below(180))).await;
-        let patience = Instant::now() + PATIENCE;
-        while acks.load(Ordering::SeqCst) < before + 20 {
-            assert!(Instant::now() < patience, "nothing is acknowledged after {kills} kills");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        server.kill();
-        kills += 1;
-        server = Server::start(data.path(), &[]);
-    }
+    let kills = Kills { seconds, acks_min: 100, acks_each: 20 };
+    let (server, kills) = kills.run(server, data.path(), &acks).await;
     let told = finish(&stop, tasks).await;
     let acks = acks.load(Ordering::SeqCst);
     println!("{kills} kills, {acks} acknowledged transfers");

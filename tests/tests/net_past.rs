@@ -3,7 +3,7 @@
 
 mod net_support;
 
-use atomic_store_client::{Address, Client, ClientError};
+use atomic_store_client::{Client, ClientError};
 use atomic_store_core::protocol::{At, Reply, Request, RequestError};
 use atomic_store_core::{Append, Limits, Outcome, Proposal, Seq};
 use atomic_store_tests::{Op, SCRIPTED};
@@ -70,12 +70,7 @@ async fn a_query_at_a_moment_and_a_history_come_over_the_wire() {
 async fn a_history_goes_on_over_cut_connections_without_gap_or_repeat() {
     let limits = Limits { page_events_max: 3, snapshot_events: 7, ..Limits::default() };
     let (server, _client) = nines(limits, 120).await;
-    let folder = private_folder();
-    let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
-    // So few that the histories cannot come over a handful of connections, however fast they are.
-    proxy.change(|mood| mood.bytes_max = Some(400));
-    let address = Address::Unix(proxy.socket.clone());
-    let through = Client::connect(address, options()).await.unwrap();
+    let (_folder, proxy, through) = flaky(&server, 400).await;
     for (after, limit, last) in [(0, u64::MAX, 120), (17, 60, 77)] {
         let range = (Seq(after), Seq::MAX);
         let mut states = through.history(&scope("s/1"), "sum", Vec::new(), range, limit);

@@ -175,12 +175,7 @@ async fn who_does_not_read_is_cut_off_with_the_number_to_resume_from() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_goes_on_over_cut_connections_without_gap_or_repeat() {
     let (server, client) = server(Limits { page_events_max: 3, ..Limits::default() }).await;
-    let folder = private_folder();
-    let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
-    // So few that it all cannot come over a handful of connections, however fast it is.
-    proxy.change(|mood| mood.bytes_max = Some(2_000));
-    let address = Address::Unix(proxy.socket.clone());
-    let through = Client::connect(address, options()).await.unwrap();
+    let (_folder, proxy, through) = flaky(&server, 2_000).await;
     let mut all = through.follow_rejections(None, 0);
     let own = scope("s/2");
     let mut of_scope = through.follow_rejections(Some(&own), 0);

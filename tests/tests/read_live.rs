@@ -4,7 +4,7 @@
 
 mod net_support;
 
-use atomic_store_client::{Address, Client, Found, Options, Selection, SelectionStream};
+use atomic_store_client::{Client, Found, Selection, SelectionStream};
 use atomic_store_core::protocol::{Ended, Replay, Reply, Request};
 use atomic_store_core::record::RecordView;
 use atomic_store_core::{Append, Filter, Key, Limits, Outcome, Position, Proposal, Seq};
@@ -43,22 +43,12 @@ async fn silent(stream: &mut SelectionStream) {
     assert!(more.is_err(), "{more:?}");
 }
 
-/// A client whose connections end after a few thousand bytes each.
-async fn flaky(server: &Running) -> (tempfile::TempDir, Proxy, Client) {
-    let folder = private_folder();
-    let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
-    proxy.change(|mood| mood.bytes_max = Some(4_000));
-    let options = Options { backoff_max: Duration::from_millis(5), ..Options::default() };
-    let client = Client::connect(Address::Unix(proxy.socket.clone()), options).await.unwrap();
-    (folder, proxy, client)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn st01_s30_filtered_readers_see_concurrent_events_once_and_in_order_over_cut_connections() {
     const WRITERS: u64 = 6;
     const EACH: u64 = 80;
     let server = Running::start(Limits { page_bytes_max: 1_000, ..Limits::default() }).await;
-    let (_folder, proxy, client) = flaky(&server).await;
+    let (_folder, proxy, client) = flaky(&server, 4_000).await;
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let client = server.client().await;
@@ -264,7 +254,7 @@ async fn c16_each_new_effect_brings_the_history_of_what_it_touches() {
 async fn c16_replays_survive_cut_connections_without_gap_or_repeat() {
     let server = Running::start(Limits { page_bytes_max: 700, ..Limits::default() }).await;
     let steady = server.client().await;
-    let (_folder, proxy, client) = flaky(&server).await;
+    let (_folder, proxy, client) = flaky(&server, 4_000).await;
     let mut log = Vec::new();
     for n in 0..150_u64 {
         log.push(if n % 3 == 0 { linked(n % 5, "ann") } else { linked(10 + n % 5, "bob") });

@@ -40,6 +40,14 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 }
 
+impl Global {
+    /// How many stores the options name; the environment does not count.
+    pub(crate) fn named(&self) -> usize {
+        let named = [self.socket.is_some(), self.tcp.is_some(), self.data.is_some()];
+        named.into_iter().filter(|given| *given).count()
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

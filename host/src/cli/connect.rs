@@ -75,8 +75,7 @@ fn target(
     global: &Global,
     env: impl Fn(&str) -> Option<std::ffi::OsString>,
 ) -> Result<Target, Failure> {
-    let named = [global.socket.is_some(), global.tcp.is_some(), global.data.is_some()];
-    if named.iter().filter(|given| **given).count() > 1 {
+    if global.named() > 1 {
         return Err(Failure::usage("give only one of --socket, --tcp and --data"));
     }
     if let Some(socket) = &global.socket {

@@ -214,6 +214,17 @@ impl Drop for Proxy {
     }
 }
 
+/// A client whose connections end after so many bytes each: fewer than what is asked for, and nothing comes
+/// over a handful of connections, however fast it is.
+pub(crate) async fn flaky(server: &Running, bytes_max: usize) -> (TempDir, Proxy, Client) {
+    let folder = private_folder();
+    let proxy = Proxy::start(folder.path().join("p"), server.socket.clone());
+    proxy.change(|mood| mood.bytes_max = Some(bytes_max));
+    let options = Options { backoff_max: Duration::from_millis(5), ..options() };
+    let client = Client::connect(Address::Unix(proxy.socket.clone()), options).await.unwrap();
+    (folder, proxy, client)
+}
+
 /// Until there are more than so many cuts.
 async fn between(
     client: UnixStream,

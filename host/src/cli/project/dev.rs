@@ -72,9 +72,8 @@ pub(crate) async fn run(global: &Global, args: Dev, out: &mut Out) -> Result<(),
     let project = Arc::new(Project::open(&args.dir)?);
     let (pattern, scope) = place(&args, &project.marker.name)?;
     // Not what the environment says: whoever tries rules out shall not bind them in a store that is used.
-    let named = global.socket.is_some() || global.tcp.is_some() || global.data.is_some();
     // The directory goes when the store in it is closed.
-    let (connection, _directory) = match named {
+    let (connection, _directory) = match global.named() > 0 {
         true => (connect::connect(global, Missing::Create).await?, None),
         false => {
             let (connection, directory) = connect::temporary().await?;
